@@ -1,0 +1,39 @@
+"""The ``ZOO_*`` variables: their names and meaning, and a check that refuses misspelt ones."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from zoo_sdk.errors import UnknownName
+
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "ZOO_HOME": "Folder of the one-machine Zoo: data, logs, secrets (default .zoo).",
+        "ZOO_URL": "Address of the registry for clients and workers (default http://127.0.0.1:8080).",
+        "ZOO_TOKEN": "Token of the client, instead of the one kept by `zoo login`.",
+        "ZOO_WORKER_TOKEN": "Token of a worker, with the scope `worker`.",
+        "ZOO_WORKER_NAME": "Name of a worker (default: host name and plugin groups).",
+        "ZOO_WORKER_STATE": "Folder of a worker: input cache, checkpoints, journals (default ~/.cache/zoo-worker).",
+        "ZOO_WORKER_CACHE_GIB": "Size limit of a worker's input cache in GiB (default 20).",
+        "ZOO_WORKER_QUEUES": "Queues of a worker, separated by commas (default: one per installed plugin group).",
+        "ZOO_DATABASE_URL": "postgresql:// URL of the registry's database.",
+        "ZOO_BROKER_URL": "redis:// URL of the broker.",
+        "ZOO_SECRET_KEY": "Django's secret key.",
+        "ZOO_ALLOWED_HOSTS": "Host names that the registry answers to, separated by commas.",
+        "ZOO_STORE_DIR": "Folder of the local blob store.",
+        "ZOO_STORE_QUOTA_GIB": "Largest total size of the blob store in GiB (default: no limit).",
+        "ZOO_S3_ENDPOINT_URL": "S3 endpoint of the blob store.",
+        "ZOO_S3_BUCKET": "S3 bucket of the blob store.",
+        "ZOO_S3_ACCESS_KEY_ID": "S3 access key.",
+        "ZOO_S3_SECRET_ACCESS_KEY": "S3 secret key.",
+        "ZOO_LEASE_SECONDS": "Seconds that a job's lease lasts without a heartbeat (default 60).",
+        "ZOO_DEBUG": "1: Django's debug mode; never in production.",
+    }
+)
+"""``MLFLOW_TRACKING_URI`` is read as well, under MLflow's own name."""
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Raise :class:`UnknownName` for a ``ZOO_*`` variable that does not exist, naming the nearest known one."""
+    for name in environ:
+        if name.startswith("ZOO_") and name not in VARIABLES:
+            raise UnknownName("environment variable", name, VARIABLES)

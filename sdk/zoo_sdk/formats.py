@@ -1,0 +1,56 @@
+"""The formats of artifacts: their names, what their files look like, and which runtime reads them."""
+
+from enum import StrEnum
+from types import MappingProxyType
+
+from pydantic import BaseModel, ConfigDict
+
+from zoo_sdk.errors import UnknownName
+
+
+class Format(BaseModel):
+    """One file format (or directory format: several files that are one artifact).
+
+    ``suffixes`` are the usual ones, first file first; they are a hint for people, never proof of the content.
+    ``executable``: loading such a file may run code, so it is stored, scanned and never loaded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    runtime: str | None = None
+    executable: bool = False
+
+
+class Runtime(StrEnum):
+    """What executes an artifact."""
+
+    TORCH = "torch"
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
+_FORMATS = (
+    Format(name="safetensors", title="PyTorch weights (safetensors)", suffixes=(".safetensors",), runtime=Runtime.TORCH),
+    Format(name="onnx", title="ONNX", suffixes=(".onnx",), runtime=Runtime.ONNXRUNTIME),
+    Format(name="openvino-ir", title="OpenVINO IR", suffixes=(".xml", ".bin"), runtime=Runtime.OPENVINO),
+    Format(name="pickle", title="Python pickle", suffixes=(".pth", ".pt", ".pkl", ".bin", ".ckpt", ".tar"), executable=True),
+    Format(name="keras-h5", title="Keras HDF5", suffixes=(".h5", ".hdf5")),
+    Format(name="idx", title="IDX arrays", suffixes=("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")),
+    Format(name="npz", title="NumPy archive", suffixes=(".npz",)),
+    Format(name="image-folder", title="Folder of images by split and class", suffixes=(".png", ".jpg", ".jpeg")),
+    Format(name="json", title="JSON", suffixes=(".json",)),
+    Format(name="text", title="Text", suffixes=(".txt", ".md", ".yaml", ".yml")),
+    Format(name="opaque", title="Unknown bytes", suffixes=()),
+)
+FORMATS = MappingProxyType({item.name: item for item in _FORMATS})
+DATASET_FORMATS = ("idx", "npz", "image-folder")
+
+
+def find_format(name: str) -> Format:
+    """The format of that name; raises :class:`UnknownName` with the nearest known ones."""
+    if name not in FORMATS:
+        raise UnknownName("format", name, FORMATS)
+    return FORMATS[name]

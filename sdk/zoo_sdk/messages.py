@@ -1,0 +1,175 @@
+"""What a worker and the registry say to each other over the worker API (JSON bodies of ``/api/v1/worker/...``)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription, FileEntry
+from zoo_sdk.operations import OperationManifest
+from zoo_sdk.vocabulary import FailureCause
+
+PROTOCOL_VERSION = 1
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkerRegistration(_Message):
+    """``POST worker/register``: who I am and what I can do.  Idempotent; sent at start and whenever the registry forgot me."""
+
+    protocol: int = PROTOCOL_VERSION
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,119}$")
+    queues: tuple[str, ...]
+    operations: tuple[OperationManifest, ...]
+    environment: dict[str, Any] = Field(default_factory=dict)
+
+
+class RegistrationReply(_Message):
+    """The operations whose manifest clashed with one already known are refused with 409, so a reply means all are known."""
+
+    worker_id: UUID
+    lease_seconds: int
+    heartbeat_seconds: int
+    mlflow_tracking_uri: str | None = None
+
+
+class ClaimRequest(_Message):
+    """``POST worker/jobs/{job}/claim``."""
+
+    worker: str
+
+
+class AssignedInput(_Message):
+    """One version for a port.  ``files`` are fetched from ``worker/jobs/{job}/attempts/{n}/blobs/{sha256}``."""
+
+    reference: str
+    version_id: UUID
+    artifact: ArtifactDescription | None = None
+    dataset: DatasetDescription | None = None
+    weight: float | None = None
+    files: tuple[FileEntry, ...]
+
+
+class Assignment(_Message):
+    """The answer to a claim: everything that the attempt needs.  What code runs is decided by the worker's own entry points."""
+
+    job_id: UUID
+    attempt: int
+    team: str
+    operation: str
+    operation_version: int
+    params: dict[str, Any]
+    seed: int
+    inputs: dict[str, tuple[AssignedInput, ...]]
+    lease_seconds: int
+    time_limit_seconds: int
+    mlflow_experiment: str
+    mlflow_run_id: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class HeartbeatReply(_Message):
+    """``POST worker/jobs/{job}/attempts/{n}/heartbeat`` renews the lease; 409 ``lease-lost`` means: stop at once."""
+
+    command: Literal["run", "cancel"]
+    lease_seconds: int
+
+
+class ProgressEvent(_Message):
+    """How far the work is."""
+
+    kind: Literal["progress"] = "progress"
+    done: float
+    total: float
+    message: str = ""
+
+
+class MetricEvent(_Message):
+    """A point of a curve."""
+
+    kind: Literal["metric"] = "metric"
+    name: str = Field(min_length=1, max_length=200)
+    value: float
+    step: int | None = None
+
+
+class LogEvent(_Message):
+    """One line for people; ``stream`` tells the operation's words from what its process printed."""
+
+    kind: Literal["log"] = "log"
+    message: str = Field(max_length=8000)
+    stream: Literal["operation", "stdout", "stderr", "worker"] = "operation"
+
+
+class StateEvent(_Message):
+    """A step in the life of the attempt, such as ``inputs ready``, ``child started``, ``uploading``."""
+
+    kind: Literal["state"] = "state"
+    state: str = Field(max_length=40)
+    message: str = ""
+
+
+EventBody = Annotated[ProgressEvent | MetricEvent | LogEvent | StateEvent, Field(discriminator="kind")]
+
+
+class Event(_Message):
+    """An event with its number in the attempt (from 1): sending one twice changes nothing."""
+
+    number: int = Field(ge=1)
+    time: datetime
+    body: EventBody
+
+
+class EventBatch(_Message):
+    """``POST worker/jobs/{job}/attempts/{n}/events``."""
+
+    events: tuple[Event, ...] = Field(max_length=1000)
+
+
+class OutputReport(_Message):
+    """What was made for one output port: artifacts, and all files with the upload that brought each."""
+
+    artifacts: tuple[ArtifactDescription, ...] = Field(min_length=1)
+    files: tuple[FileEntry, ...] = Field(min_length=1)
+
+
+class Measurement(_Message):
+    """A measured metric.  ``dataset_port`` names the input port that held the data."""
+
+    name: str
+    value: float
+    dataset_port: str | None = None
+    split: str | None = None
+    runtime: str | None = None
+    device: str | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class FinishReport(_Message):
+    """``POST worker/jobs/{job}/attempts/{n}/finish``: idempotent; refused with 409 when the lease is lost."""
+
+    outputs: dict[str, OutputReport] = Field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
+    environment: dict[str, Any]
+    mlflow_run_id: str | None = None
+
+
+class FailureReport(_Message):
+    """``POST worker/jobs/{job}/attempts/{n}/fail``: idempotent like ``finish``.  ``retryable`` may only be true for causes that
+    a new attempt may cure; the registry decides."""
+
+    cause: FailureCause
+    code: str = Field(max_length=100)
+    message: str = Field(max_length=8000)
+    facts: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, Any] = Field(default_factory=dict)
+    mlflow_run_id: str | None = None
+
+
+class MlflowRunReport(_Message):
+    """``POST worker/jobs/{job}/attempts/{n}/mlflow-run``: the run's id, when MLflow was away until after the end."""
+
+    mlflow_run_id: str = Field(max_length=64)

@@ -1,0 +1,148 @@
+"""What a plugin can do: an operation is data (:class:`OperationSpec`) that names a function."""
+
+import json
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from zoo_sdk.errors import InvalidInput
+from zoo_sdk.formats import find_format
+from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
+
+
+class OperationParams(BaseModel):
+    """Base of every operation's parameters: frozen, unknown keys refused, infinities and NaN refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Port(_Record):
+    """A named input or output.
+
+    ``formats``: accepted artifact formats in order of preference (an input takes the first that the version has).
+    ``role``: the lineage edge that an input leaves on what the operation makes.
+    ``many``: one or several versions; ``weighted``: each may carry a weight.
+    ``measured``: the operation's measurements are about this input's version (evaluation, benchmark).
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    kind: RepositoryKind = RepositoryKind.MODEL
+    formats: tuple[str, ...] = ()
+    role: LineageRole | None = None
+    required: bool = True
+    many: bool = False
+    weighted: bool = False
+    measured: bool = False
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _known_formats(self) -> Self:
+        for name in self.formats:
+            find_format(name)
+        return self
+
+
+class Resources(_Record):
+    """What an attempt needs: GPUs, host memory, threads (None: all the worker has) and seconds before it is stopped."""
+
+    gpus: int = Field(0, ge=0, le=64)
+    memory_gib: float = Field(4, gt=0)
+    threads: int | None = Field(None, ge=1)
+    time_limit_seconds: int = Field(24 * 3600, ge=1)
+
+
+class OperationManifest(_Record):
+    """An operation as the registry knows it: plain data, sent by workers when they register."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+$", max_length=100)
+    version: int = Field(ge=1)
+    summary: str = Field(max_length=400)
+    params_schema: dict[str, Any]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    resources: Resources
+    deterministic: bool
+    strategy: StrategyKind | None
+    method: str
+
+    @property
+    def digest(self) -> str:
+        """Digest of the canonical JSON: two workers that offer the same name and version must offer the same digest."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return f"sha256:{sha256(text.encode()).hexdigest()}"
+
+    @property
+    def family(self) -> str:
+        """The plugin group, the part before the first dot; it names the queue."""
+        return self.name.split(".", 1)[0]
+
+    @property
+    def queue(self) -> str:
+        """The Celery queue: plugin group and resource class, such as ``torch.cpu``."""
+        return f"{self.family}.{'gpu' if self.resources.gpus else 'cpu'}"
+
+
+class OperationSpec(BaseModel):
+    """An operation: what it needs, what it makes and which function does it.
+
+    ``implementation`` is ``"package.module:function"``; the module is imported in the child process only, so importing
+    specs imports no framework.  ``strategy`` is the kind of step that a made version's strategy gains (None: makes none).
+    ``method`` is the step's default method name; an operation whose parameters have a ``method`` field overrides it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: int
+    summary: str
+    params: type[OperationParams]
+    implementation: str = Field(pattern=r"^[\w.]+:\w+$")
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
+    resources: Resources = Resources()
+    deterministic: bool = False
+    strategy: StrategyKind | None = None
+    method: str = ""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        names = [port.name for port in (*self.inputs, *self.outputs)]
+        if len(names) != len(set(names)):
+            raise ValueError(f"{self.name}: two ports share a name: {names}")
+        if self.outputs and self.strategy is None:
+            raise ValueError(f"{self.name}: makes a model, so it must name its strategy")
+        _ = self.manifest
+        return self
+
+    @cached_property
+    def manifest(self) -> OperationManifest:
+        """The plain data that the registry keeps."""
+        return OperationManifest(
+            name=self.name,
+            version=self.version,
+            summary=self.summary,
+            params_schema=self.params.model_json_schema(),
+            inputs=self.inputs,
+            outputs=self.outputs,
+            resources=self.resources,
+            deterministic=self.deterministic,
+            strategy=self.strategy,
+            method=self.method or self.name.split(".", 1)[1],
+        )
+
+    def parse_params(self, values: dict[str, Any]) -> OperationParams:
+        """Validate parameters; raises :class:`InvalidInput` with one line per wrong field."""
+        try:
+            return self.params.model_validate(values)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']} (got {item['input']!r})" for item in error.errors()]
+            raise InvalidInput(f"Wrong parameters for {self.name}: " + "; ".join(lines)) from error
+
+
+PortKind = Literal["model", "dataset"]

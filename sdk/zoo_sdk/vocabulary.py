@@ -1,0 +1,135 @@
+"""The closed sets of words: one enumeration for each, used by the registry, the workers, the plugins and the clients."""
+
+from enum import StrEnum
+
+
+class RepositoryKind(StrEnum):
+    """What a named line of versions holds."""
+
+    MODEL = "model"
+    DATASET = "dataset"
+
+
+class Visibility(StrEnum):
+    """Who may read: the team's members, everyone signed in, or everyone."""
+
+    PRIVATE = "private"
+    INTERNAL = "internal"
+    PUBLIC = "public"
+
+
+class VersionState(StrEnum):
+    """``draft -> candidate -> approved -> deprecated -> withdrawn``; a version is sealed on leaving ``draft``."""
+
+    DRAFT = "draft"
+    CANDIDATE = "candidate"
+    APPROVED = "approved"
+    DEPRECATED = "deprecated"
+    WITHDRAWN = "withdrawn"
+
+
+class LineageRole(StrEnum):
+    """What a parent was to its child."""
+
+    BASE = "base"
+    TEACHER = "teacher"
+    INITIALISED_FROM = "initialised_from"
+    CONVERTED_FROM = "converted_from"
+    TRAINED_ON = "trained_on"
+    CALIBRATED_ON = "calibrated_on"
+    EVALUATED_ON = "evaluated_on"
+
+
+class StrategyKind(StrEnum):
+    """The kinds of step by which a model is made."""
+
+    TRAINING = "training"
+    PRETRAINING = "pretraining"
+    FINETUNING = "finetuning"
+    DISTILLATION = "distillation"
+    PRUNING = "pruning"
+    QUANTIZATION = "quantization"
+    CONVERSION = "conversion"
+
+
+class Precision(StrEnum):
+    """The number format that carries most of a model's weights."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+    INT4 = "int4"
+    MIXED = "mixed"
+
+
+class MetricSource(StrEnum):
+    """``reported``: somebody said so.  ``measured``: an evaluation or benchmark job of ours found it."""
+
+    REPORTED = "reported"
+    MEASURED = "measured"
+
+
+class TeamRole(StrEnum):
+    """A member's part in a team, each with the scopes in :data:`ROLE_SCOPES`."""
+
+    READER = "reader"
+    CONTRIBUTOR = "contributor"
+    ENGINEER = "engineer"
+    CURATOR = "curator"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Scope(StrEnum):
+    """What a token may do.  ``admin`` includes every other scope except ``worker``."""
+
+    READ = "read"
+    WRITE = "write"
+    SUBMIT = "submit"
+    CURATE = "curate"
+    AUDIT = "audit"
+    WORKER = "worker"
+    ADMIN = "admin"
+
+
+_READ = frozenset({Scope.READ})
+ROLE_SCOPES: dict[TeamRole, frozenset[Scope]] = {
+    TeamRole.READER: _READ,
+    TeamRole.CONTRIBUTOR: _READ | {Scope.WRITE},
+    TeamRole.ENGINEER: _READ | {Scope.WRITE, Scope.SUBMIT},
+    TeamRole.CURATOR: _READ | {Scope.WRITE, Scope.SUBMIT, Scope.CURATE},
+    TeamRole.AUDITOR: _READ | {Scope.AUDIT},
+    TeamRole.ADMIN: _READ | {Scope.WRITE, Scope.SUBMIT, Scope.CURATE, Scope.AUDIT, Scope.ADMIN},
+}
+"""What each role may do inside its team; a token narrows this further."""
+
+
+class JobState(StrEnum):
+    """``queued -> running -> succeeded | failed | cancelled``; a lost or retried attempt goes back to ``queued``."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+
+class FailureCause(StrEnum):
+    """Why an attempt did not succeed."""
+
+    PLUGIN_ERROR = "plugin_error"
+    INVALID_INPUT = "invalid_input"
+    PARITY_FAILED = "parity_failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIME_LIMIT = "time_limit"
+    CANCELLED = "cancelled"
+    WORKER_LOST = "worker_lost"
+    INFRASTRUCTURE = "infrastructure"
+
+
+RETRYABLE_CAUSES = frozenset({FailureCause.WORKER_LOST, FailureCause.INFRASTRUCTURE})
+"""Causes that another attempt may cure.  A deterministic error is never retried by itself."""
