@@ -1,0 +1,171 @@
+"""Latency and throughput of a callable, and whether the machine was too noisy for the figures to mean much."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from zoo_sdk.context import OperationContext
+
+MAX_SPREAD = 0.15
+"""Largest difference between the medians of independent blocks, relative to the overall median."""
+MAX_OTHERS = 0.15
+"""Largest share of the machine's processor time that other processes may take meanwhile."""
+MAX_STEAL = 0.02
+"""Largest share of processor time that the hypervisor may take meanwhile."""
+MIN_RUNS_PER_BLOCK = 3
+_PROC_STAT = Path("/proc/stat")
+_PROC_LOADAVG = Path("/proc/loadavg")
+
+
+@dataclass(frozen=True)
+class LatencyResult:
+    """Times of one batch in ms, and samples per second.
+
+    ``noise`` is the spread between the medians of ``blocks`` independent blocks, relative to the overall median;
+    ``reasons`` says in words why the machine was too noisy, and is empty when it was not.
+    """
+
+    batch: int
+    repeats: int
+    blocks: int
+    p50_ms: float
+    p95_ms: float
+    mean_ms: float
+    throughput: float
+    noise: float
+    others_share: float
+    steal_share: float
+    load_average: float
+    reasons: tuple[str, ...]
+
+    @property
+    def noisy(self) -> bool:
+        return bool(self.reasons)
+
+
+@dataclass(frozen=True)
+class ProcessorTimes:
+    """Seconds of processor time since boot, over all processors: in total, idle, stolen; and of this process."""
+
+    total: float
+    idle: float
+    steal: float
+    own: float
+
+
+def read_processor_times() -> ProcessorTimes:
+    """Read ``/proc/stat``; where there is none (not Linux), all is idle and noise shows in the spread only."""
+    own = sum(os.times()[:2])
+    if not _PROC_STAT.exists():
+        return ProcessorTimes(total=time.monotonic(), idle=time.monotonic(), steal=0.0, own=own)
+    fields = [int(value) / os.sysconf("SC_CLK_TCK") for value in _PROC_STAT.read_text().split("\n", 1)[0].split()[1:9]]
+    return ProcessorTimes(total=sum(fields), idle=fields[3] + fields[4], steal=fields[7], own=own)
+
+
+def measure_latency(
+    run: Callable[[], object],
+    *,
+    batch: int,
+    seconds: float,
+    warmup: int,
+    blocks: int = 5,
+    between_blocks: Callable[[int, int], None] | None = None,
+) -> LatencyResult:
+    """Call ``run`` for about ``seconds``, in ``blocks`` blocks, after ``warmup`` calls that do not count.
+
+    Args:
+        run: one inference of a whole batch, complete when it returns.
+        batch: samples in that batch.
+        seconds: time to spend; each block calls ``run`` at least three times, however long that takes.
+        warmup: calls before the clock starts.
+        blocks: independent blocks, whose medians are compared.
+        between_blocks: called as ``f(done, blocks)`` after each block, outside the timed part (progress, cancelling).
+    """
+    for _ in range(warmup):
+        run()
+    before = read_processor_times()
+    times = []
+    for block in range(blocks):
+        times.append(_time_block(run, seconds / blocks))
+        if between_blocks:
+            between_blocks(block + 1, blocks)
+    after = read_processor_times()
+    return summarise(times, batch=batch, before=before, after=after)
+
+
+def _time_block(run: Callable[[], object], seconds: float) -> list[float]:
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < MIN_RUNS_PER_BLOCK or time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def summarise(times: list[list[float]], *, batch: int, before: ProcessorTimes, after: ProcessorTimes) -> LatencyResult:
+    """Figures from the seconds of each run by block, and from what the processors did meanwhile."""
+    flat = np.concatenate([np.asarray(block) for block in times])
+    medians = np.asarray([np.median(block) for block in times])
+    median = float(np.median(flat))
+    noise = float((medians.max() - medians.min()) / median) if median else 0.0
+    total = max(after.total - before.total, 1e-9)
+    steal = (after.steal - before.steal) / total
+    busy = total - (after.idle - before.idle) - (after.steal - before.steal)
+    others = min(max((busy - (after.own - before.own)) / total, 0.0), 1.0)
+    return LatencyResult(
+        batch=batch,
+        repeats=len(flat),
+        blocks=len(times),
+        p50_ms=median * 1000,
+        p95_ms=float(np.percentile(flat, 95)) * 1000,
+        mean_ms=float(flat.mean()) * 1000,
+        throughput=batch * len(flat) / float(flat.sum()),
+        noise=noise,
+        others_share=others,
+        steal_share=steal,
+        load_average=float(_PROC_LOADAVG.read_text().split()[0]) if _PROC_LOADAVG.exists() else 0.0,
+        reasons=_reasons(noise, others, steal),
+    )
+
+
+def _reasons(noise: float, others: float, steal: float) -> tuple[str, ...]:
+    found = []
+    if noise > MAX_SPREAD:
+        found.append(f"the medians of the blocks differ by {noise:.0%} of the median (more than {MAX_SPREAD:.0%})")
+    if others > MAX_OTHERS:
+        found.append(f"other processes took {others:.0%} of the processors (more than {MAX_OTHERS:.0%})")
+    if steal > MAX_STEAL:
+        found.append(f"the hypervisor took {steal:.0%} of the processors (more than {MAX_STEAL:.0%})")
+    return tuple(found)
+
+
+def report_latency(
+    context: OperationContext, result: LatencyResult, *, runtime: str, device: str, details: Mapping[str, Any]
+) -> None:
+    """Measure ``latency_ms``, ``latency_ms_p95`` and ``throughput``; log why the machine was too noisy, if it was."""
+    facts = {
+        **details,
+        "batch": result.batch,
+        "repeats": result.repeats,
+        "blocks": result.blocks,
+        "mean_ms": round(result.mean_ms, 6),
+        "noise": round(result.noise, 4),
+        "others_share": round(result.others_share, 4),
+        "steal_share": round(result.steal_share, 4),
+        "load_average": result.load_average,
+        "noisy": result.noisy,
+        "noise_reasons": list(result.reasons),
+    }
+    for name, value in (
+        ("latency_ms", result.p50_ms),
+        ("latency_ms_p95", result.p95_ms),
+        ("throughput", result.throughput),
+    ):
+        context.measure(name, value, runtime=runtime, device=device, details=facts)
+    if result.noisy:
+        context.log(f"The machine was too noisy for exact figures: {'; '.join(result.reasons)}.")
