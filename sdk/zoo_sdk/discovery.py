@@ -22,6 +22,7 @@ def discover_operations() -> dict[str, OperationSpec]:
 
     Raises:
         InvalidPlugin: an entry point cannot be imported, is no OperationSpec, or two distributions offer one name.
+
     """
     found: dict[str, OperationSpec] = {}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda item: (item.name, item.value)):
@@ -33,7 +34,9 @@ def discover_operations() -> dict[str, OperationSpec]:
 
 
 def _load(point: EntryPoint) -> OperationSpec:
-    source = f"entry point {point.name} = {point.value} of {point.dist.name if point.dist else 'an unknown distribution'}"
+    source = (
+        f"entry point {point.name} = {point.value} of {point.dist.name if point.dist else 'an unknown distribution'}"
+    )
     try:
         spec = point.load()
     except Exception as error:

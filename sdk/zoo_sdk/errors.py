@@ -33,6 +33,7 @@ class ZooError(Exception):
         detail: what happened, with the value that caused it.
         hint: what to do about it.
         facts: machine-readable values (figures, field names) that belong to the error.
+
     """
 
     code: ClassVar[str] = "error"

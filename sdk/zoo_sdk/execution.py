@@ -145,6 +145,7 @@ def run_operation(spec: OperationSpec, params: Mapping[str, Any], inputs: Inputs
     Raises:
         InvalidInput: wrong parameters, or a required input is missing.
         OperationError: the operation failed, or did not make what it promised.
+
     """
     parsed = spec.parse_params(dict(params))
     for port in spec.inputs:

@@ -33,10 +33,14 @@ class Runtime(StrEnum):
 
 
 _FORMATS = (
-    Format(name="safetensors", title="PyTorch weights (safetensors)", suffixes=(".safetensors",), runtime=Runtime.TORCH),
+    Format(
+        name="safetensors", title="PyTorch weights (safetensors)", suffixes=(".safetensors",), runtime=Runtime.TORCH
+    ),
     Format(name="onnx", title="ONNX", suffixes=(".onnx",), runtime=Runtime.ONNXRUNTIME),
     Format(name="openvino-ir", title="OpenVINO IR", suffixes=(".xml", ".bin"), runtime=Runtime.OPENVINO),
-    Format(name="pickle", title="Python pickle", suffixes=(".pth", ".pt", ".pkl", ".bin", ".ckpt", ".tar"), executable=True),
+    Format(
+        name="pickle", title="Python pickle", suffixes=(".pth", ".pt", ".pkl", ".bin", ".ckpt", ".tar"), executable=True
+    ),
     Format(name="keras-h5", title="Keras HDF5", suffixes=(".h5", ".hdf5")),
     Format(name="idx", title="IDX arrays", suffixes=("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")),
     Format(name="npz", title="NumPy archive", suffixes=(".npz",)),

@@ -159,7 +159,8 @@ class FinishReport(_Message):
 
 class FailureReport(_Message):
     """``POST worker/jobs/{job}/attempts/{n}/fail``: idempotent like ``finish``.  ``retryable`` may only be true for causes that
-    a new attempt may cure; the registry decides."""
+    a new attempt may cure; the registry decides.
+    """
 
     cause: FailureCause
     code: str = Field(max_length=100)

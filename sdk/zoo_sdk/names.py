@@ -19,9 +19,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=96)]
 Digest = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 """``sha256:`` and 64 hexadecimal digits, always whole."""
 
-_REFERENCE = re.compile(
-    r"^(?P<team>[^/@#\s]+)/(?P<name>[^/@#\s]+)(?:@(?P<selector>[^#\s/@]+))?(?:#(?P<path>.+))?$"
-)
+_REFERENCE = re.compile(r"^(?P<team>[^/@#\s]+)/(?P<name>[^/@#\s]+)(?:@(?P<selector>[^#\s/@]+))?(?:#(?P<path>.+))?$")
 
 
 class Reference(BaseModel):
@@ -43,7 +41,8 @@ class Reference(BaseModel):
         match = _REFERENCE.match(text)
         if not match:
             raise InvalidInput(
-                f"{text!r} is not a reference.", hint="Write team/name@3 or team/name@alias, for example vision/resnet50@3."
+                f"{text!r} is not a reference.",
+                hint="Write team/name@3 or team/name@alias, for example vision/resnet50@3.",
             )
         for part in ("team", "name"):
             if not re.match(NAME_PATTERN, match[part]):

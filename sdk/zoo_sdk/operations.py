@@ -141,7 +141,9 @@ class OperationSpec(BaseModel):
         try:
             return self.params.model_validate(values)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']} (got {item['input']!r})" for item in error.errors()]
+            lines = [
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']} (got {item['input']!r})" for item in error.errors()
+            ]
             raise InvalidInput(f"Wrong parameters for {self.name}: " + "; ".join(lines)) from error
 
 

@@ -1,0 +1,66 @@
+"""Users, teams, memberships and tokens."""
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from zoo_sdk.vocabulary import Scope, TeamRole
+
+from zoo_server.rest.choices import choices_of
+from zoo_server.rest.identifiers import new_id
+
+
+class User(AbstractUser):
+    """A person or a service (a worker).  A superuser administers the whole server."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    is_service = models.BooleanField(default=False)
+
+
+class Team(models.Model):
+    """The namespace and owner of models and data sets."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=96, unique=True)
+    title = models.CharField(max_length=200, blank=True)
+    members = models.ManyToManyField(User, through="Membership", related_name="teams")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A user's role in a team."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=20, choices=choices_of(TeamRole))
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_role_per_member")]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.role} of {self.team}"
+
+
+class Token(models.Model):
+    """A bearer token: only the sha256 of its secret is kept, so a copy of the database opens nothing.
+
+    What it may do is the intersection of its ``scopes`` with its user's rights.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=12, editable=False)
+    scopes = ArrayField(models.CharField(max_length=20, choices=choices_of(Scope)))
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}…)"

@@ -1,0 +1,74 @@
+"""Reading accounts: who is this token, and what may this caller do in this team."""
+
+from hashlib import sha256
+from typing import NoReturn
+
+from django.db.models import Q
+from django.utils import timezone
+from zoo_sdk.errors import NotFound, PermissionDenied
+from zoo_sdk.vocabulary import ROLE_SCOPES, Scope, TeamRole
+
+from zoo_server.accounts.models import Membership, Team, Token
+from zoo_server.rest.principals import Principal
+
+TOKEN_PREFIX = "zoo_"  # noqa: S105  a prefix by which secret scanners know our tokens
+
+
+def token_digest(secret: str) -> str:
+    """How a token's secret is kept.  Secrets have 256 random bits, so a plain hash is enough."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def live_token(secret: str) -> Token | None:
+    """The token with this secret, unless it is unknown, revoked, expired or its user is inactive."""
+    return (
+        Token.objects.select_related("user")
+        .filter(digest=token_digest(secret), revoked_at=None, user__is_active=True)
+        .filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        .first()
+    )
+
+
+def team_scopes(*, principal: Principal, team: Team) -> frozenset[Scope]:
+    """What the caller may do inside ``team``: the token's scopes narrowed by the role there (superusers: by nothing)."""
+    if principal.is_superuser:
+        return frozenset(scope for scope in Scope if principal.may(scope))
+    if principal.is_anonymous:
+        return frozenset()
+    role = Membership.objects.filter(team=team, user_id=principal.user_id).values_list("role", flat=True).first()
+    if role is None:
+        return frozenset()
+    return frozenset(scope for scope in ROLE_SCOPES[TeamRole(role)] if principal.may(scope))
+
+
+def member_team_ids(*, principal: Principal) -> list[object]:
+    """The ids of the teams that the caller is a member of."""
+    if principal.is_anonymous:
+        return []
+    return list(Membership.objects.filter(user_id=principal.user_id).values_list("team_id", flat=True))
+
+
+def team_for(*, principal: Principal, name: str, scope: Scope) -> Team:
+    """The team of that name if the caller holds ``scope`` in it.
+
+    Raises:
+        NotFound: no such team, or the caller is no member (existence is not disclosed).
+        PermissionDenied: a member, but the role or the token lacks the scope.
+
+    """
+    team = Team.objects.filter(name=name).first()
+    scopes = team_scopes(principal=principal, team=team) if team else frozenset()
+    if team is None or not scopes:
+        raise NotFound(f"There is no team {name!r} that you may see.", hint="See `zoo whoami` for your teams.")
+    if scope not in scopes:
+        deny(scope, team.name)
+    return team
+
+
+def deny(scope: Scope, where: str) -> NoReturn:
+    """Raise the error for a caller who may see, but not do this."""
+    raise PermissionDenied(
+        f"This needs the scope {scope.value!r} in {where!r}, which your role or your token does not give.",
+        hint="Ask an admin of the team, or use a token with that scope.",
+        facts={"scope": scope.value},
+    )

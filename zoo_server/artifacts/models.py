@@ -1,0 +1,74 @@
+"""Bytes by digest, and the sessions that bring them."""
+
+from django.conf import settings
+from django.db import models
+
+from zoo_server.accounts.models import Team
+from zoo_server.rest.identifiers import new_id
+
+
+class Blob(models.Model):
+    """Bytes that the store holds under their digest; made only after they were hashed here and made durable.
+
+    ``format`` and ``findings`` come from looking at the bytes without executing them (see ``inspection``).
+    """
+
+    sha256 = models.CharField(max_length=71, primary_key=True)
+    size = models.BigIntegerField()
+    format = models.CharField(max_length=40)
+    facts = models.JSONField(default=dict)
+    findings = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
+class Holding(models.Model):
+    """A team has proved that it possesses these bytes; only then does "have it" answer without an upload."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="holdings")
+    blob = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="holdings")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "blob"], name="one_holding_per_team_and_blob")]
+
+    def __str__(self) -> str:
+        return f"{self.team} holds {self.blob_id}"
+
+
+class Upload(models.Model):
+    """A resumable upload: ``open -> complete | aborted``.
+
+    ``offset`` counts the bytes that are durable in the session's temporary file.  ``job``/``attempt`` bind the upload to
+    an attempt when a worker makes it (plain values, not a foreign key: this app lies below ``jobs``).
+    """
+
+    class State(models.TextChoices):
+        """Where the session is."""
+
+        OPEN = "open"
+        COMPLETE = "complete"
+        ABORTED = "aborted"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="uploads")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    job_id = models.UUIDField(null=True)
+    attempt = models.PositiveIntegerField(null=True)
+    filename = models.CharField(max_length=400, blank=True)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=71, blank=True)
+    offset = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="uploads")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "expires_at"], name="upload_by_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.filename or self.id}: {self.offset}/{self.size}"

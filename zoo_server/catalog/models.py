@@ -1,0 +1,255 @@
+"""Models and data sets, their versions, files, lineage, strategy, metrics and aliases.
+
+``Version.state`` moves ``draft -> candidate -> approved -> deprecated -> withdrawn`` (candidate and deprecated may also be
+withdrawn, deprecated may be approved again), by compare-and-set in :mod:`zoo_server.catalog.services` only.  On leaving
+``draft`` a version is sealed: triggers refuse any change to it, its files, artifacts, strategy and lineage.
+"""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
+from django.db import models
+from django.db.models import Q
+from zoo_sdk.vocabulary import (
+    LineageRole,
+    MetricSource,
+    Precision,
+    RepositoryKind,
+    StrategyKind,
+    VersionState,
+    Visibility,
+)
+
+from zoo_server.accounts.models import Team
+from zoo_server.artifacts.models import Blob
+from zoo_server.rest.choices import choices_of
+from zoo_server.rest.identifiers import new_id
+
+
+class Repository(models.Model):
+    """A named line of versions: a model or a data set, owned by a team."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="repositories")
+    kind = models.CharField(max_length=10, choices=choices_of(RepositoryKind))
+    name = models.CharField(max_length=96)
+    title = models.CharField(max_length=200, blank=True)
+    task = models.CharField(max_length=60, blank=True)
+    architecture = models.CharField(max_length=100, blank=True)
+    licence = models.CharField(max_length=100, blank=True)
+    tags = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    visibility = models.CharField(max_length=10, choices=choices_of(Visibility), default=Visibility.INTERNAL)
+    card = models.TextField(blank=True)
+    card_metadata = models.JSONField(default=dict, blank=True)
+    last_number = models.PositiveIntegerField(default=0, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    search = SearchVectorField(null=True, editable=False)
+
+    class Meta:
+        verbose_name_plural = "repositories"
+        constraints = [models.UniqueConstraint(fields=["team", "kind", "name"], name="one_repository_per_name")]
+        indexes = [
+            GinIndex(fields=["search"], name="repository_search"),
+            GinIndex(fields=["tags"], name="repository_tags"),
+            models.Index(fields=["kind", "-id"], name="repository_newest"),
+            models.Index(fields=["task"], name="repository_task"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.team.name}/{self.name}"
+
+
+class Version(models.Model):
+    """One version: its files, how it was made and how good it is.  Immutable once sealed."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=12, choices=choices_of(VersionState), default=VersionState.DRAFT)
+    digest = models.CharField(max_length=71, blank=True)
+    size = models.BigIntegerField(default=0)
+    notes = models.TextField(blank=True)
+    dataset = models.JSONField(null=True, blank=True)
+    job_id = models.UUIDField(null=True, blank=True, unique=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    sealed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["repository", "number"], name="one_version_per_number")]
+        indexes = [models.Index(fields=["state", "-id"], name="version_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.number}"
+
+
+class StateChange(models.Model):
+    """A version's step from one state to another: who, when and why."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="state_changes")
+    before = models.CharField(max_length=12, choices=choices_of(VersionState))
+    after = models.CharField(max_length=12, choices=choices_of(VersionState))
+    comment = models.TextField(blank=True)
+    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    changed_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.before} -> {self.after}"
+
+
+class Artifact(models.Model):
+    """One file (or one directory format) of a version, and how to use it; fields as in ``zoo_sdk.artifacts``."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="artifacts")
+    position = models.PositiveIntegerField()
+    name = models.CharField(max_length=100)
+    format = models.CharField(max_length=40)
+    precision = models.CharField(max_length=10, choices=choices_of(Precision), null=True, blank=True)  # noqa: DJ001  None = unknown
+    runtime = models.CharField(max_length=40, null=True, blank=True)  # noqa: DJ001  None = unknown
+    signature = models.JSONField(null=True, blank=True)
+    preprocessing = models.JSONField(null=True, blank=True)
+    details = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "position"], name="one_artifact_per_position")]
+        ordering = ["position"]
+
+    def __str__(self) -> str:
+        return f"{self.version}#{self.name}"
+
+
+class VersionFile(models.Model):
+    """A file of a version under a safe relative path; ``artifact`` is the one that it is part of, if any."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="files")
+    artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, null=True, blank=True, related_name="files")
+    position = models.PositiveIntegerField(default=0)
+    path = models.CharField(max_length=400)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="files")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "path"], name="one_file_per_path")]
+        ordering = ["position", "path"]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class StrategyStep(models.Model):
+    """One typed step by which the version was made; the steps of its base come first."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="strategy")
+    position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=20, choices=choices_of(StrategyKind))
+    method = models.CharField(max_length=100)
+    parameters = models.JSONField(default=dict, blank=True)
+    operation = models.CharField(max_length=120, blank=True)
+    job_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "position"], name="one_step_per_position")]
+        ordering = ["position"]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.method}"
+
+
+class LineageEdge(models.Model):
+    """Child version -> parent with a role.  The parent is a version held here, or an external URI.  Acyclic."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    child = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="parent_edges")
+    parent = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, blank=True, related_name="child_edges")
+    external_uri = models.CharField(max_length=500, blank=True)
+    role = models.CharField(max_length=20, choices=choices_of(LineageRole))
+    weight = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=(Q(parent__isnull=False) & Q(external_uri=""))
+                | (Q(parent__isnull=True) & ~Q(external_uri="")),
+                name="parent_is_here_or_external",
+            ),
+            models.UniqueConstraint(fields=["child", "parent", "role"], name="one_edge_per_role"),
+            models.UniqueConstraint(
+                fields=["child", "external_uri", "role"],
+                condition=Q(parent__isnull=True),
+                name="one_external_edge_per_role",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.child} {self.role} {self.parent or self.external_uri}"
+
+
+class Metric(models.Model):
+    """A number about a version: reported by somebody, or measured by a job of ours.  May be added after sealing."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="metrics")
+    name = models.CharField(max_length=60)
+    value = models.FloatField()
+    source = models.CharField(max_length=10, choices=choices_of(MetricSource))
+    dataset = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    dataset_name = models.CharField(max_length=300, blank=True)
+    split = models.CharField(max_length=60, blank=True)
+    artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, null=True, blank=True, related_name="metrics")
+    runtime = models.CharField(max_length=40, blank=True)
+    device = models.CharField(max_length=100, blank=True)
+    details = models.JSONField(default=dict, blank=True)
+    job_id = models.UUIDField(null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["version", "name"], name="metric_by_version"),
+            models.Index(fields=["name", "value"], name="metric_by_value"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value:g}"
+
+
+class Alias(models.Model):
+    """A moving pointer to a version of its repository."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=96)
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="aliases")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "aliases"
+        constraints = [models.UniqueConstraint(fields=["repository", "name"], name="one_alias_per_name")]
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.name}"
+
+
+class AliasMove(models.Model):
+    """One step of an alias's history; ``after`` None means that the alias was removed."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="alias_moves")
+    name = models.CharField(max_length=96)
+    before = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="+")
+    after = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="+")
+    moved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    moved_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["repository", "name", "-id"], name="alias_history")]
+
+    def __str__(self) -> str:
+        return f"@{self.name}: {self.before} -> {self.after}"

@@ -1,0 +1,72 @@
+"""The server's settings from the environment: read here and nowhere else."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+from zoo_sdk.environment import check_environment
+from zoo_sdk.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the server takes from ``ZOO_*``; see :data:`zoo_sdk.environment.VARIABLES` for their meaning."""
+
+    database: dict[str, Any]
+    broker_url: str
+    secret_key: str
+    allowed_hosts: list[str]
+    public_url: str
+    store_dir: Path
+    store_quota_bytes: int | None
+    mlflow_tracking_uri: str | None
+    lease_seconds: int
+    debug: bool
+
+
+def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
+    """Parse and check the variables; raises :class:`zoo_sdk.errors.InvalidInput` that names the wrong one."""
+    check_environment(environ)
+    debug = environ.get("ZOO_DEBUG") == "1"
+    home = Path(environ.get("ZOO_HOME", ".zoo")).absolute()
+    quota = environ.get("ZOO_STORE_QUOTA_GIB")
+    return Environment(
+        database=_database(environ.get("ZOO_DATABASE_URL", "postgresql://127.0.0.1:5432/zoo")),
+        broker_url=environ.get("ZOO_BROKER_URL", "redis://127.0.0.1:6379/0"),
+        secret_key=environ.get("ZOO_SECRET_KEY") or "not-secret: only for commands that answer no request",
+        allowed_hosts=environ.get("ZOO_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(","),
+        public_url=environ.get("ZOO_URL", "http://127.0.0.1:8080").rstrip("/"),
+        store_dir=Path(environ.get("ZOO_STORE_DIR", home / "store")),
+        store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
+        mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
+        lease_seconds=int(_number(environ, "ZOO_LEASE_SECONDS", 60)),
+        debug=debug,
+    )
+
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if value <= 0:
+        raise InvalidInput(f"{name}={text!r} is not a positive number.", facts={"field": name})
+    return value
+
+
+def _database(url: str) -> dict[str, Any]:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise InvalidInput(
+            f"ZOO_DATABASE_URL={url.split('://', maxsplit=1)[0]!r}://... is not PostgreSQL.",
+            hint="Write postgresql://user:password@host/name.",
+        )
+    parts = conninfo_to_dict(url)
+    known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    database = {django: str(parts.pop(name)) for name, django in known.items() if parts.get(name) is not None}
+    return {"ENGINE": "django.db.backends.postgresql", **database, "OPTIONS": parts}

@@ -1,0 +1,128 @@
+"""Errors as ``application/problem+json`` (RFC 9457): type, title, status, detail, and a ``hint`` of what to do."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.http import Http404
+from pydantic import ValidationError as PydanticError
+from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from zoo_sdk import errors
+
+LOG = logging.getLogger(__name__)
+STATUS: dict[type[errors.ZooError], int] = {
+    errors.InvalidInput: 422,
+    errors.NotFound: 404,
+    errors.PermissionDenied: 403,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+    errors.OperationError: 422,
+}
+
+
+class Gone(errors.ZooError):
+    """It existed and was withdrawn."""
+
+    code = "gone"
+
+
+class TooLarge(errors.ZooError):
+    """More bytes than the limit or the space left."""
+
+    code = "too-large"
+
+
+class InsufficientStorage(errors.ZooError):
+    """The disk or the quota is full."""
+
+    code = "insufficient-storage"
+
+
+class ProblemRenderer(JSONRenderer):
+    """JSON under the media type of problem documents."""
+
+    media_type = "application/problem+json"
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: any error of ours or of DRF becomes a problem document; others stay a 500."""
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, DjangoPermissionDenied):
+        error = exceptions.PermissionDenied()
+    if isinstance(error, errors.ZooError):
+        return _response(_of_zoo_error(error), {})
+    if isinstance(error, PydanticError):
+        return _response(_of_pydantic(error), {})
+    if isinstance(error, exceptions.APIException):
+        headers = {}
+        if getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
+        return _response(_of_drf(error), headers)
+    return None
+
+
+def _response(problem: dict[str, Any], headers: dict[str, str]) -> Response:
+    return Response(problem, status=problem["status"], headers=headers, content_type=ProblemRenderer.media_type)
+
+
+def _problem(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
+    title = HTTPStatus(status).phrase
+    return {"type": f"urn:zoo:problem:{code}", "title": title, "status": status, "code": code, "detail": detail, **more}
+
+
+def status_of(error: errors.ZooError) -> int:
+    """The HTTP status of an error of ours: that of its nearest listed class."""
+    special = {Gone: 410, TooLarge: 413, InsufficientStorage: 507}
+    for cls in type(error).__mro__:
+        status = special.get(cls) or STATUS.get(cls)
+        if status:
+            return status
+    return 500
+
+
+def _of_zoo_error(error: errors.ZooError) -> dict[str, Any]:
+    status = status_of(error)
+    more: dict[str, Any] = {"retryable": error.retryable}
+    if error.hint:
+        more["hint"] = error.hint
+    if error.facts:
+        more["facts"] = error.facts
+    return _problem(status, error.code, error.detail, **more)
+
+
+def _of_pydantic(error: PydanticError) -> dict[str, Any]:
+    fields = [
+        {
+            "field": ".".join(str(part) for part in item["loc"]),
+            "message": item["msg"],
+            "value": _shown(item.get("input")),
+        }
+        for item in error.errors(include_url=False, include_context=False)
+    ]
+    detail = "; ".join(f"{item['field'] or 'body'}: {item['message']}" for item in fields[:5])
+    return _problem(422, "invalid-input", detail, errors=fields)
+
+
+def _shown(value: Any) -> Any:
+    """A value short enough to be shown again."""
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value[:200] if isinstance(value, str) else value
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else type(value).__name__
+
+
+def _of_drf(error: exceptions.APIException) -> dict[str, Any]:
+    if isinstance(error, exceptions.ValidationError):
+        fields = [
+            {"field": name, "message": str(message)}
+            for name, messages in (error.detail.items() if isinstance(error.detail, dict) else [("", error.detail)])
+            for message in (messages if isinstance(messages, list) else [messages])
+        ]
+        detail = "; ".join(f"{item['field']}: {item['message']}" for item in fields[:5])
+        return _problem(422, "invalid-input", detail, errors=fields)
+    codes = {401: "not-authenticated", 403: "permission-denied", 404: "not-found", 405: "method-not-allowed"}
+    code = codes.get(error.status_code, str(error.get_codes()).replace("_", "-"))
+    return _problem(error.status_code, code, str(error.detail))
