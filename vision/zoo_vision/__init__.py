@@ -4,6 +4,7 @@
 - :mod:`zoo_vision.preprocessing`  from stored pixels to a model's input tensor
 - :mod:`zoo_vision.agreement`      does this model fit this data set?
 - :mod:`zoo_vision.scoring`        top-1, top-5 and cross-entropy with their counts
+- :mod:`zoo_vision.evaluation`     the loop over a split that evaluations share
 - :mod:`zoo_vision.timing`         latency and throughput, and whether the machine was too noisy
 - :mod:`zoo_vision.parity`         does the converted model compute what its source computes?
 """

@@ -155,3 +155,10 @@ def _normalised(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDAr
         target = result[:, channel] if planar else result[..., channel]
         target[...] = table[pixels[..., channel]]
     return result
+
+
+def random_inputs(preprocessing: Preprocessing, count: int, seed: int) -> NDArray[np.float32]:
+    """``count`` input tensors made of random pixels, so in the range of real inputs; the same for the same seed."""
+    shape = (count, *preprocessing.crop, preprocessing.channels)
+    pixels = np.random.default_rng(seed).integers(0, 256, size=shape, dtype=np.uint8)
+    return prepare(pixels, preprocessing.model_copy(update={"resize": None}))

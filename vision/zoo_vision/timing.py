@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from zoo_sdk.context import OperationContext
+from zoo_sdk.errors import InvalidInput
 
 MAX_SPREAD = 0.15
 """Largest difference between the medians of independent blocks, relative to the overall median."""
@@ -19,6 +20,7 @@ MAX_STEAL = 0.02
 MIN_RUNS_PER_BLOCK = 3
 _PROC_STAT = Path("/proc/stat")
 _PROC_LOADAVG = Path("/proc/loadavg")
+_PROC_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,29 @@ def read_processor_times() -> ProcessorTimes:
         return ProcessorTimes(total=time.monotonic(), idle=time.monotonic(), steal=0.0, own=own)
     fields = [int(value) / os.sysconf("SC_CLK_TCK") for value in _PROC_STAT.read_text().split("\n", 1)[0].split()[1:9]]
     return ProcessorTimes(total=sum(fields), idle=fields[3] + fields[4], steal=fields[7], own=own)
+
+
+def processor_name() -> str:
+    """The processor's model name, such as ``AMD EPYC 9B14``; empty where the system does not tell."""
+    if not _PROC_CPUINFO.exists():
+        return ""
+    lines = _PROC_CPUINFO.read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def threads_to_use(asked: int | None, context: OperationContext) -> int:
+    """The threads of a benchmark: those asked for, by default all that the worker gives.
+
+    Raises:
+        InvalidInput: more are asked for than the worker gives.
+    """
+    if asked is not None and asked > context.threads:
+        raise InvalidInput(
+            f"threads = {asked}, but this worker gives an operation {context.threads}.",
+            hint=f"Ask for at most {context.threads}, or send the job to a larger worker.",
+            facts={"field": "threads"},
+        )
+    return asked or context.threads
 
 
 def measure_latency(
@@ -150,6 +175,7 @@ def report_latency(
     """Measure ``latency_ms``, ``latency_ms_p95`` and ``throughput``; log why the machine was too noisy, if it was."""
     facts = {
         **details,
+        "processor": processor_name(),
         "batch": result.batch,
         "repeats": result.repeats,
         "blocks": result.blocks,
