@@ -1,0 +1,38 @@
+"""``onnxruntime.benchmark``: latency and throughput of an ONNX model on this worker."""
+
+from zoo_sdk.context import Inputs, OperationContext
+from zoo_sdk.errors import InvalidInput
+from zoo_vision.preprocessing import random_inputs
+from zoo_vision.timing import measure_latency, report_latency, threads_to_use
+
+from zoo_onnxruntime.runtime import DEVICE, RUNTIME, open_classifier
+from zoo_onnxruntime.specs import BenchmarkParams
+
+
+def run(params: BenchmarkParams, inputs: Inputs, context: OperationContext) -> None:
+    """Measure; the inputs are random pixels, preprocessed beforehand."""
+    item = inputs.one("model")
+    classifier = open_classifier(item, threads_to_use(params.threads, context))
+    if classifier.fixed_batch not in {None, params.batch}:
+        raise InvalidInput(
+            f"batch = {params.batch}, but {item.reference} takes exactly {classifier.fixed_batch} samples.",
+            hint=f"Use batch = {classifier.fixed_batch}, or export the model with a dynamic batch.",
+            facts={"field": "batch"},
+        )
+    samples = random_inputs(classifier.preprocessing, params.batch, context.seed)
+
+    def between_blocks(done: int, total: int) -> None:
+        context.raise_if_cancelled()
+        context.progress(done, total, "blocks of runs")
+
+    result = measure_latency(
+        lambda: classifier(samples),
+        batch=params.batch,
+        seconds=params.seconds,
+        warmup=params.warmup,
+        between_blocks=between_blocks,
+    )
+    report_latency(
+        context, result, runtime=RUNTIME, device=DEVICE, details={**classifier.details, "warmup": params.warmup}
+    )
+    context.log(f"p50 {result.p50_ms:.3f} ms, p95 {result.p95_ms:.3f} ms, {result.throughput:.1f} samples/s")

@@ -1,0 +1,121 @@
+"""Counts the parameters and multiply-accumulates of an ONNX file from its graph, without running it."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto
+
+Shape = tuple[int, ...]
+
+_WEIGHT_TYPES = frozenset(
+    {
+        TensorProto.FLOAT,
+        TensorProto.FLOAT16,
+        TensorProto.BFLOAT16,
+        TensorProto.DOUBLE,
+        TensorProto.INT8,
+        TensorProto.UINT8,
+        TensorProto.INT32,
+        TensorProto.INT4,
+        TensorProto.UINT4,
+    }
+)
+"""int64 initialisers are shapes and indices, not weights."""
+
+_QUANTISATION_INPUTS = {
+    "QuantizeLinear": (1, 2),
+    "DequantizeLinear": (1, 2),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
+    "ConvInteger": (2, 3),
+    "MatMulInteger": (2, 3),
+}
+"""Inputs that are scales and zero points: they describe weights, but are none."""
+
+
+def load_graph(path: Path) -> ModelProto:
+    """The graph with the shapes of one sample inferred; weights kept in other files are not read."""
+    model = onnx.load(str(path), load_external_data=False)
+    first = model.graph.input[0].type.tensor_type.shape.dim[0]
+    first.ClearField("dim_param")
+    first.dim_value = 1
+    # Shapes that an exporter wrote for its own batch would contradict the batch of one.
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def count_parameters(model: ModelProto) -> int:
+    """The values in all weights and biases of the file, scales and zero points not counted."""
+    describing = {
+        node.input[index]
+        for node in model.graph.node
+        for index in _QUANTISATION_INPUTS.get(node.op_type, ())
+        if index < len(node.input)
+    }
+    return sum(
+        math.prod(tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.name not in describing and tensor.data_type in _WEIGHT_TYPES
+    )
+
+
+def count_macs(model: ModelProto) -> int | None:
+    """Multiply-accumulates of all convolutions and matrix products for one sample; None if a shape is not static."""
+    shapes = _shapes(model)
+    total = 0
+    for node in model.graph.node:
+        if node.op_type not in _COUNTERS:
+            continue
+        try:
+            total += _COUNTERS[node.op_type](node, shapes)
+        except KeyError:
+            return None
+    return total
+
+
+def _shapes(model: ModelProto) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+            shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
+    return shapes
+
+
+def _convolution(weight_at: int) -> Callable[[NodeProto, Mapping[str, Shape]], int]:
+    """Output values x (input channels of the group x kernel); the weight is (O, I / groups, ...)."""
+
+    def count(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
+        return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[weight_at]][1:])
+
+    return count
+
+
+def _transposed_convolution(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
+    """Input values x (output channels of the group x kernel); the weight is (I, O / groups, ...)."""
+    return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+
+
+def _gemm(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+
+
+def _product(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+
+
+_COUNTERS: Mapping[str, Callable[[NodeProto, Mapping[str, Shape]], int]] = {
+    "Conv": _convolution(1),
+    "ConvInteger": _convolution(1),
+    "QLinearConv": _convolution(3),
+    "ConvTranspose": _transposed_convolution,
+    "Gemm": _gemm,
+    "MatMul": _product,
+    "MatMulInteger": _product,
+    "QLinearMatMul": _product,
+}

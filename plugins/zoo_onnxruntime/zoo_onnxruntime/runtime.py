@@ -1,0 +1,105 @@
+"""Opens ONNX models in ONNX Runtime: one image input, one output of class scores, on the CPU."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from zoo_sdk.artifacts import Preprocessing
+from zoo_sdk.context import InputItem
+from zoo_sdk.errors import InvalidInput, OperationError
+from zoo_sdk.formats import Runtime
+from zoo_vision.agreement import check_input_fits, preprocessing_of
+
+PROVIDERS = ["CPUExecutionProvider"]
+DEVICE = "cpu"
+_ERRORS_ONLY = 3
+_INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """An open model: calling it maps (B, ...) inputs to (B, C) outputs."""
+
+    session: onnxruntime.InferenceSession
+    preprocessing: Preprocessing
+    input_name: str
+    input_type: type[np.floating[Any]]
+    fixed_batch: int | None
+    classes: int | None
+    threads: int
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
+        try:
+            outputs = self.session.run(None, {self.input_name: inputs.astype(self.input_type, copy=False)})
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            raise OperationError(f"ONNX Runtime could not run the model: {error}") from error
+        return np.asarray(outputs[0])
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What belongs beside every figure measured with this session."""
+        return {
+            "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
+            "providers": self.session.get_providers(),
+            "graph_optimization": "all",
+            "threads": self.threads,
+        }
+
+
+def open_classifier(item: InputItem, threads: int) -> Classifier:
+    """Open a model input.
+
+    Raises:
+        InvalidInput: no preprocessing, another format, a file that ONNX Runtime refuses, several inputs or outputs, or
+            an input that is not what the preprocessing makes.
+    """
+    preprocessing = preprocessing_of(item)
+    if item.artifact is None or item.artifact.format != "onnx":
+        raise InvalidInput(
+            f"{item.reference} is {item.artifact.format if item.artifact else 'no model'}, not onnx.",
+            hint="Export it first, for example with torch.export_onnx.",
+        )
+    session = _open(item, threads)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InvalidInput(
+            f"{item.reference} has {len(inputs)} inputs and {len(outputs)} outputs; an image classifier has one of each.",
+            hint="Export the model again with one input and one output.",
+        )
+    if inputs[0].type not in _INPUT_TYPES:
+        raise InvalidInput(
+            f"The input of {item.reference} is {inputs[0].type}; {' and '.join(_INPUT_TYPES)} are supported.",
+            hint="Export the model again with a floating-point input.",
+        )
+    shape = [size if isinstance(size, int) else None for size in inputs[0].shape]
+    check_input_fits(item.reference, preprocessing, shape)
+    classes = outputs[0].shape[-1] if len(outputs[0].shape) == 2 else None
+    return Classifier(
+        session=session,
+        preprocessing=preprocessing,
+        input_name=inputs[0].name,
+        input_type=_INPUT_TYPES[inputs[0].type],
+        fixed_batch=shape[0],
+        classes=classes if isinstance(classes, int) else None,
+        threads=threads,
+    )
+
+
+def _open(item: InputItem, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(str(item.main_file), options, providers=PROVIDERS)
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise InvalidInput(
+            f"ONNX Runtime {onnxruntime.__version__} cannot open {item.main_file.name!r} of {item.reference}: {error}",
+            hint="Check that the file is a complete ONNX model.",
+        ) from error
+
+
+RUNTIME = str(Runtime.ONNXRUNTIME)

@@ -1,0 +1,66 @@
+"""The state of a training between epochs: everything that a resumed one needs to end with the same weights."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from zoo_sdk.context import OperationContext
+
+
+@dataclass
+class TrainingState:
+    """What changes while a network is trained.  ``epoch`` counts the finished ones; ``seconds`` adds up over attempts."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    scheduler: LambdaLR
+    epoch: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Write a file for :meth:`load`; tensors and plain numbers only."""
+        torch.save(
+            {
+                "epoch": self.epoch,
+                "seconds": self.seconds,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
+                "random": torch.get_rng_state(),
+                "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            },
+            path,
+        )
+
+    def load(self, path: Path) -> None:
+        """Go on from a file of :meth:`save`, including torch's random state."""
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scheduler.load_state_dict(saved["scheduler"])
+        torch.set_rng_state(saved["random"])
+        if saved["random_cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(saved["random_cuda"])
+        self.epoch, self.seconds = saved["epoch"], saved["seconds"]
+
+
+def resume(state: TrainingState, context: OperationContext) -> bool:
+    """Load the newest checkpoint of an earlier attempt; False where there is none that can be read.
+
+    A file that a crash cut short is no reason to fail: the training starts from the beginning and says so.
+    """
+    path = context.restore()
+    if path is None:
+        return False
+    try:
+        state.load(path)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError) as error:
+        context.log(f"The checkpoint of an earlier attempt cannot be read ({type(error).__name__}): starting over.")
+        return False
+    context.log(f"Resumed after epoch {state.epoch} from the checkpoint of an earlier attempt.")
+    return True
