@@ -1,0 +1,66 @@
+# Zoo's commands.  `make` alone prints them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+HOME_DIR := $(or $(ZOO_HOME),.zoo)
+DISTRIBUTIONS := sdk . client workers vision plugins/zoo_torch plugins/zoo_onnxruntime plugins/zoo_openvino onebox demo
+SOURCES := zoo_server sdk client workers vision plugins onebox demo bench tests manage.py
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test check fmt lock openapi bench clean
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## make .venv with every room, its frameworks and the tools (3 minutes, 7 GB)
+
+$(VENV)/.installed: constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS) tests/example_plugin)
+	@echo "Installing into $(VENV) (about 3 minutes) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) pip setuptools wheel
+	@$(PIP) --no-build-isolation $(addprefix -e ./,$(DISTRIBUTIONS) tests/example_plugin) --group dev
+	@touch $@
+
+demo: install ## from a base model to a compressed, evaluated, approved and fetched version (6 minutes)
+	@$(BIN)/zoo demo
+
+up: install ## start the whole Zoo on this machine; Ctrl-C stops it
+	@$(BIN)/zoo up
+
+down: install ## stop a Zoo that was started with `zoo up --detach`
+	@$(BIN)/zoo down
+
+check: install ## ruff, mypy, import-linter, migrations, OpenAPI, spelling
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy zoo_server sdk/zoo_sdk client/zoo_client workers/zoo_worker vision/zoo_vision onebox/zoo_onebox demo/zoo_demo
+	@$(BIN)/python -m zoo_server makemigrations --check --dry-run
+	@$(BIN)/python -m zoo_server spectacular --validate --fail-on-warn --file /tmp/zoo-openapi-$$$$.yaml \
+	  && diff -u openapi.yaml /tmp/zoo-openapi-$$$$.yaml > /tmp/zoo-openapi-$$$$.diff \
+	  || { head -40 /tmp/zoo-openapi-$$$$.diff; echo "openapi.yaml is out of date: run 'make openapi' and commit it."; exit 1; }
+	@$(BIN)/codespell $(SOURCES) docs README.md ARCHITECTURE.md
+	@echo "All checks passed."
+
+test: install ## every test, on real servers (10 minutes)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+fmt: install ## format and mend what can be mended
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+openapi: install ## write openapi.yaml from the views
+	@$(BIN)/python -m zoo_server spectacular --validate --fail-on-warn --file openapi.yaml
+
+bench: install ## the figures of bench/ (30 minutes); results in bench/results
+	@$(BIN)/python -m bench.run
+
+lock: ## write constraints.txt from what is installed now
+	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --all | grep -v -E '^-e|^#|^zoo|^pip==| @ ' | LC_ALL=C sort -f -u; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove caches and the demo's home (asks nothing; keeps .venv)
+	@rm -rf $(HOME_DIR) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo-report.json
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
