@@ -13,9 +13,10 @@ from zoo_sdk.formats import Runtime
 from zoo_vision.agreement import check_input_fits, preprocessing_of
 
 PROVIDERS = ["CPUExecutionProvider"]
+RUNTIME = str(Runtime.ONNXRUNTIME)
 DEVICE = "cpu"
 _ERRORS_ONLY = 3
-_INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_INPUT_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def open_classifier(item: InputItem, threads: int) -> Classifier:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         raise InvalidInput(
-            f"{item.reference} has {len(inputs)} inputs and {len(outputs)} outputs; an image classifier has one of each.",
+            f"{item.reference} has {len(inputs)} inputs and {len(outputs)} outputs; a classifier has one of each.",
             hint="Export the model again with one input and one output.",
         )
     if inputs[0].type not in _INPUT_TYPES:
@@ -100,6 +101,3 @@ def _open(item: InputItem, threads: int) -> onnxruntime.InferenceSession:
             f"ONNX Runtime {onnxruntime.__version__} cannot open {item.main_file.name!r} of {item.reference}: {error}",
             hint="Check that the file is a complete ONNX model.",
         ) from error
-
-
-RUNTIME = str(Runtime.ONNXRUNTIME)
