@@ -1,6 +1,6 @@
 """Which network it is: a name and a few numbers, from which the network is rebuilt."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import timm
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -64,13 +64,16 @@ class Architecture(BaseModel):
             if name not in SMALL_NETWORKS:
                 raise UnknownName("architecture", self.name, [f"zoo:{known}" for known in SMALL_NETWORKS])
             if self.options:
-                raise InvalidInput(f"{self.name} takes no architecture options.", facts={"field": "architecture_options"})
+                raise InvalidInput(
+                    f"{self.name} takes no architecture options.", facts={"field": "architecture_options"}
+                )
             return SMALL_NETWORKS[name](self.in_chans, self.num_classes)
         if not timm.is_model(name):
             raise UnknownName("architecture", self.name, [f"timm:{known}" for known in timm.list_models()])
+        options: dict[str, Any] = dict(self.options)
         try:
             network: nn.Module = timm.create_model(
-                name, pretrained=False, num_classes=self.num_classes, in_chans=self.in_chans, **self.options
+                name, pretrained=False, num_classes=self.num_classes, in_chans=self.in_chans, **options
             )
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise InvalidInput(

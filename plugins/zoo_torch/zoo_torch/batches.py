@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class _SplitDataset(Dataset[Batch]):
         return Batch(pictures, chosen, self._labels[chosen])
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     return batch
 
 
@@ -76,7 +76,13 @@ class TrainingBatches:
         # No worker processes: small pictures lie in memory, and the attempt's threads are all in use by the network.
         return iter(
             DataLoader(
-                dataset, self.batch_size, shuffle=True, drop_last=True, generator=order, collate_fn=_as_is, num_workers=0
+                dataset,
+                self.batch_size,
+                shuffle=True,
+                drop_last=True,
+                generator=order,
+                collate_fn=_as_is,
+                num_workers=0,
             )
         )
 

@@ -14,7 +14,7 @@ from zoo_sdk.context import OperationContext
 
 @dataclass
 class TrainingState:
-    """What changes while a network is trained.  ``epoch`` counts the finished ones; ``seconds`` adds up over attempts."""
+    """What changes while a network is trained.  ``epoch`` counts the finished; ``seconds`` adds up over attempts."""
 
     network: nn.Module
     optimizer: Optimizer

@@ -10,7 +10,9 @@ from torch import Tensor
 Combination = Literal["mean_logits", "mean_probabilities"]
 
 
-def combine_teachers(logits: Sequence[Tensor], weights: Sequence[float], temperature: float, how: Combination) -> Tensor:
+def combine_teachers(
+    logits: Sequence[Tensor], weights: Sequence[float], temperature: float, how: Combination
+) -> Tensor:
     """Softened log-probabilities of several teachers as one, float32, shape (batch, classes).
 
     ``mean_logits``: log softmax(sum_k w_k z_k / T), as Adlik's optimisers do.
@@ -35,8 +37,8 @@ def combine_teachers(logits: Sequence[Tensor], weights: Sequence[float], tempera
 def distillation_loss(student_logits: Tensor, teacher_log_probabilities: Tensor, temperature: float) -> Tensor:
     """T^2 * mean over the batch of KL(teacher || student), both softened at temperature T; a scalar in nats.
 
-    Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv 1503.02531), section 2: soft targets
-    q_i = exp(z_i/T) / sum_j exp(z_j/T) (equation 1); the factor T^2 keeps the gradient's size independent of T.
+    Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv 1503.02531), section 2: soft
+    targets q_i = exp(z_i/T) / sum_j exp(z_j/T) (equation 1); the factor T^2 keeps the gradient's size independent of T.
 
     Args:
         student_logits: (batch, classes), any floating dtype; computed in float32.

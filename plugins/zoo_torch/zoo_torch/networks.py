@@ -47,7 +47,7 @@ class SmallNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, h, w) to logits (batch, num_classes)."""
-        return self.classifier(self.features(x).mean(dim=(2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(self.features(x).mean(dim=(2, 3)))
 
 
 def _plain(widths: tuple[int, ...], strides: tuple[int, ...]) -> Callable[[int, int], nn.Module]:

@@ -5,14 +5,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from zoo_sdk.operations import OperationParams
 
-ArchitectureName = Annotated[str, Field(pattern=r"^(zoo|timm):[A-Za-z0-9_]{1,100}(\.[A-Za-z0-9_]{1,60})?$", max_length=170)]
+ArchitectureName = Annotated[
+    str, Field(pattern=r"^(zoo|timm):[A-Za-z0-9_]{1,100}(\.[A-Za-z0-9_]{1,60})?$", max_length=170)
+]
 """``zoo:NAME`` for one of our small networks, ``timm:NAME`` for any architecture of timm (``timm:resnet18``)."""
 
 OptionValue = bool | int | float | Annotated[str, Field(max_length=40)]
 
 ARCHITECTURE_DESCRIPTION = (
-    "The network: zoo:conv_tiny, zoo:conv_small, zoo:conv_wide, zoo:resnet_small or zoo:resnet_medium for small images, "
-    "or timm:NAME for any architecture of timm, such as timm:resnet18."
+    "The network: zoo:conv_tiny, zoo:conv_small, zoo:conv_wide, zoo:resnet_small or zoo:resnet_medium for small "
+    "images, or timm:NAME for any architecture of timm, such as timm:resnet18."
 )
 
 
@@ -36,9 +38,21 @@ class TrainingParams(OperationParams):
     )
     train_split: str = Field("train", min_length=1, max_length=100, description="Split that is trained on.")
     test_split: str = Field("test", min_length=1, max_length=100, description="Split that the result is measured on.")
-    evaluate_each_epoch: bool = Field(True, description="Measure test_top1 after each epoch, not only at the end.")
-    limit_samples: int | None = Field(None, ge=1, le=10**9, description="Train on the first N samples only; null: on all.")
-    limit_test_samples: int | None = Field(None, ge=1, le=10**9, description="Test on the first N samples only; null: all.")
+    evaluate_each_epoch: bool = Field(
+        default=True, description="Measure test_top1 after each epoch, not only at the end."
+    )
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        le=1024,
+        description="Resize the shorter side and crop to this square; null: the pictures' own size.",
+    )
+    limit_samples: int | None = Field(
+        None, ge=1, le=10**9, description="Train on the first N samples only; null: on all."
+    )
+    limit_test_samples: int | None = Field(
+        None, ge=1, le=10**9, description="Test on the first N samples only; null: all."
+    )
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Self:
@@ -68,12 +82,13 @@ class DistillParams(TrainingParams):
         0.9, ge=0, le=1, description="w in (1 - w) * CE(student, label) + w * T^2 * KL(teacher || student)."
     )
     combine: Literal["mean_logits", "mean_probabilities"] = Field(
-        "mean_logits", description="How several teachers become one: weighted mean of logits, or of softened probabilities."
+        "mean_logits",
+        description="How several teachers become one: weighted mean of logits, or of softened probabilities.",
     )
     initialise: Literal["scratch", "from_student"] = Field(
         "scratch",
-        description="scratch: the student gives its architecture only, so that the result compares fairly with a student "
-        "that was trained alone; from_student: its weights are the starting point.",
+        description="scratch: the student gives its architecture only, so that the result compares fairly with a "
+        "student that was trained alone; from_student: its weights are the starting point.",
     )
 
 
@@ -93,7 +108,10 @@ class ExportOnnxParams(OperationParams):
 
     opset: int = Field(20, ge=18, le=23, description="ONNX operator set.")
     parity_samples: int = Field(
-        64, ge=2, le=10_000, description="Inputs on which the ONNX file must agree with its source: images of `data`, else noise."
+        64,
+        ge=2,
+        le=10_000,
+        description="Inputs on which the ONNX file must agree with its source: images of `data`, else noise.",
     )
     parity_tolerance: float = Field(
         1e-3, gt=0, le=1, description="Largest difference of a logit that is accepted, relative to the largest logit."

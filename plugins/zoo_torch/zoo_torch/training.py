@@ -65,7 +65,7 @@ class Trainer:
         return self.params.epochs * self.batches.steps
 
     def run(self, objective: Objective) -> float:
-        """Train to the end, resuming where an earlier attempt stopped; returns the seconds of training over all attempts.
+        """Train to the end, resuming where an earlier attempt stopped; returns the seconds over all attempts.
 
         Raises:
             OperationError: the loss is not a finite number.
@@ -106,7 +106,7 @@ class Trainer:
         recent: list[Tensor] = []
         for step, batch in enumerate(self.batches.epoch(state.epoch), first + 1):
             self.context.raise_if_cancelled()
-            rate = state.scheduler.get_last_lr()[0]
+            rate = float(state.scheduler.get_last_lr()[0])
             recent.append(self._step(state, batch, objective))
             state.scheduler.step()
             if step % every == 0 or step == first + self.batches.steps:

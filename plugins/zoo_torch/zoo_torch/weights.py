@@ -36,7 +36,7 @@ class Weights:
         return network
 
     def build_for_classes(self, num_classes: int) -> nn.Module:
-        """The network for another number of classes: its classifier keeps its fresh weights, everything else is loaded."""
+        """The network for another number of classes: its classifier stays fresh, everything else is loaded."""
         if num_classes == self.architecture.num_classes:
             return self.build()
         network = self.architecture.model_copy(update={"num_classes": num_classes}).build()
@@ -59,8 +59,8 @@ def load_weights(item: InputItem, *, architecture: str | None = None) -> Weights
 
     Args:
         item: a ``safetensors`` artifact, or a ``pickle`` that holds a plain state dict.
-        architecture: ``family:name`` for a pickle, whose numbers of classes and channels are then taken from the artifact's
-            description.  For safetensors it must agree with the file.
+        architecture: ``family:name`` for a pickle, whose classes and channels are then taken from the artifact's
+            signature.  For safetensors it must agree with the file.
 
     Raises:
         InvalidInput: damaged, not plain tensors, or without an architecture.
@@ -116,7 +116,7 @@ def _load_pickle(item: InputItem, architecture: str | None) -> Weights:
 
 
 def _read_plain_tensors(path: Path, source: str) -> dict[str, Tensor]:
-    """``torch.load(weights_only=True)``: an allow-list unpickler; anything but tensors and plain containers is refused."""
+    """``torch.load(weights_only=True)``: an allow-list unpickler that refuses all but tensors and plain containers."""
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
@@ -126,7 +126,9 @@ def _read_plain_tensors(path: Path, source: str) -> dict[str, Tensor]:
         ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InvalidInput(f"{source}: {path.name} holds no state dict.", hint="Save network.state_dict() and push that.")
+        raise InvalidInput(
+            f"{source}: {path.name} holds no state dict.", hint="Save network.state_dict() and push that."
+        )
     return {str(key).removeprefix("module."): value for key, value in state.items()}
 
 

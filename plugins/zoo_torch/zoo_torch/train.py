@@ -1,0 +1,67 @@
+"""``torch.train``: an image classifier from scratch, or further from given weights."""
+
+import torch.nn.functional as F  # noqa: N812 (its usual name)
+from torch import Tensor
+from zoo_sdk.artifacts import Preprocessing
+from zoo_sdk.context import InputItem, Inputs, OperationContext
+from zoo_sdk.errors import InvalidInput
+
+from zoo_torch.architectures import Architecture
+from zoo_torch.batches import Batch
+from zoo_torch.data import check_channels, model_preprocessing, open_training_data
+from zoo_torch.devices import prepare_device
+from zoo_torch.params import TrainParams
+from zoo_torch.results import hand_over
+from zoo_torch.training import Trainer
+from zoo_torch.weights import Weights, load_weights
+
+
+def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
+    """Train, measure on the test split, write safetensors; see :class:`zoo_torch.params.TrainParams`."""
+    device = prepare_device(context)
+    init = inputs.optional("init")
+    weights = load_weights(init, architecture=params.architecture) if init else None
+    data = open_training_data(inputs, params, _inherited(init, params))
+    outputs = len(data.train.classes) + data.preprocessing.label_offset
+    if weights is not None and init is not None:
+        check_channels(init.reference, weights.architecture.in_chans, data.preprocessing)
+        _report_classes(weights, outputs, context)
+        architecture = weights.architecture.model_copy(update={"num_classes": outputs})
+        network = weights.build_for_classes(outputs)
+    else:
+        architecture = _architecture(params, outputs, data.preprocessing.channels)
+        network = architecture.build()
+    trainer = Trainer(network, data, params, context, device)
+    context.log(
+        f"{architecture.name}: {trainer.total_steps} steps of {trainer.batches.batch_size} samples on {device}."
+    )
+
+    def objective(logits: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(logits, batch.labels.to(device), label_smoothing=params.label_smoothing)
+
+    seconds = trainer.run(objective)
+    hand_over(trainer, architecture, seconds)
+
+
+def _inherited(init: InputItem | None, params: TrainParams) -> Preprocessing | None:
+    return model_preprocessing(init) if init and params.image_size is None else None
+
+
+def _report_classes(weights: Weights, outputs: int, context: OperationContext) -> None:
+    if weights.architecture.num_classes != outputs:
+        context.log(
+            f"The classifier is made anew: {weights.source} has {weights.architecture.num_classes} outputs, "
+            f"the data set needs {outputs}."
+        )
+
+
+def _architecture(params: TrainParams, outputs: int, channels: int) -> Architecture:
+    if params.architecture is None:
+        raise InvalidInput(
+            "Neither an architecture nor weights to start from were given.",
+            hint="Give the parameter `architecture`, such as zoo:resnet_small, or the input `init`.",
+            facts={"field": "architecture"},
+        )
+    return Architecture.of(
+        params.architecture, num_classes=outputs, in_chans=channels, options=dict(params.architecture_options)
+    )
