@@ -28,7 +28,7 @@ def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> No
         context,
         item,
         parameters=count_parameters(graph),
-        macs=count_macs(graph),
+        macs=count_macs(graph) if classifier.fixed_batch in {None, 1} else None,
         runtime=RUNTIME,
         details={"counted": "weights, convolutions and matrix products of the ONNX graph for one sample"},
     )
