@@ -9,8 +9,8 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
-from zoo_sdk.vocabulary import Scope
 
+from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.models import Token, User
 from zoo_server.accounts.selectors import TOKEN_PREFIX, live_token
 from zoo_server.rest.principals import Principal, address_of
@@ -32,7 +32,7 @@ class BearerToken(BaseAuthentication):
         touch(token)
         return token.user, principal_of_token(token, address_of(request))
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002  DRF's signature
+    def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="zoo"'
 
 
@@ -47,7 +47,7 @@ class BrowserSession(SessionAuthentication):
 
 
 class TokenAsPassword(BaseBackend):
-    """Lets a user sign in to the pages with a live ``admin`` token in place of a password (a new server has no passwords)."""
+    """Lets a user sign in to the pages with a live ``admin`` token as password (a new server has no passwords)."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any

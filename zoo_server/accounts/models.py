@@ -3,8 +3,8 @@
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from zoo_sdk.vocabulary import Scope, TeamRole
 
+from zoo_sdk.vocabulary import Scope, TeamRole
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.identifiers import new_id
 

@@ -5,9 +5,9 @@ from typing import NoReturn
 
 from django.db.models import Q
 from django.utils import timezone
+
 from zoo_sdk.errors import NotFound, PermissionDenied
 from zoo_sdk.vocabulary import ROLE_SCOPES, Scope, TeamRole
-
 from zoo_server.accounts.models import Membership, Team, Token
 from zoo_server.rest.principals import Principal
 
@@ -30,7 +30,7 @@ def live_token(secret: str) -> Token | None:
 
 
 def team_scopes(*, principal: Principal, team: Team) -> frozenset[Scope]:
-    """What the caller may do inside ``team``: the token's scopes narrowed by the role there (superusers: by nothing)."""
+    """What the caller may do inside ``team``: the token's scopes narrowed by the role there (not for superusers)."""
     if principal.is_superuser:
         return frozenset(scope for scope in Scope if principal.may(scope))
     if principal.is_anonymous:

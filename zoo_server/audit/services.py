@@ -20,7 +20,7 @@ def record_event(
     team: str = "",
     details: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Record that ``actor`` did ``action`` (``noun.verb``, such as ``version.sealed``) to ``subject`` (a model instance).
+    """Record that ``actor`` did ``action`` (``noun.verb``, such as ``version.sealed``) to ``subject``, a model's row.
 
     Call it in the same ``transaction.atomic()`` as the change.  Names are copied, so the event outlives its subject.
     """

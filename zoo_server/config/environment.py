@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
+
 from zoo_sdk.environment import check_environment
 from zoo_sdk.errors import InvalidInput
 

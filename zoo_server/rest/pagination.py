@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.db.models import F, Model, Q, QuerySet
+
 from zoo_sdk.errors import InvalidInput
 
 DEFAULT_LIMIT = 50

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from rest_framework.request import Request
+
 from zoo_sdk.vocabulary import Scope
 
 

@@ -1,6 +1,7 @@
 """Errors as ``application/problem+json`` (RFC 9457): type, title, status, detail, and a ``hint`` of what to do."""
 
 import logging
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError as PydanticError
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+
 from zoo_sdk import errors
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class ProblemRenderer(JSONRenderer):
     media_type = "application/problem+json"
 
 
-def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
+def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:  # noqa: ARG001  DRF's signature
     """DRF's exception handler: any error of ours or of DRF becomes a problem document; others stay a 500."""
     if isinstance(error, Http404):
         error = exceptions.NotFound()
@@ -69,7 +71,8 @@ def _response(problem: dict[str, Any], headers: dict[str, str]) -> Response:
     return Response(problem, status=problem["status"], headers=headers, content_type=ProblemRenderer.media_type)
 
 
-def _problem(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
+def problem_body(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
+    """The members of a problem document."""
     title = HTTPStatus(status).phrase
     return {"type": f"urn:zoo:problem:{code}", "title": title, "status": status, "code": code, "detail": detail, **more}
 
@@ -91,7 +94,7 @@ def _of_zoo_error(error: errors.ZooError) -> dict[str, Any]:
         more["hint"] = error.hint
     if error.facts:
         more["facts"] = error.facts
-    return _problem(status, error.code, error.detail, **more)
+    return problem_body(status, error.code, error.detail, **more)
 
 
 def _of_pydantic(error: PydanticError) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def _of_pydantic(error: PydanticError) -> dict[str, Any]:
         for item in error.errors(include_url=False, include_context=False)
     ]
     detail = "; ".join(f"{item['field'] or 'body'}: {item['message']}" for item in fields[:5])
-    return _problem(422, "invalid-input", detail, errors=fields)
+    return problem_body(422, "invalid-input", detail, errors=fields)
 
 
 def _shown(value: Any) -> Any:
@@ -116,13 +119,23 @@ def _shown(value: Any) -> Any:
 
 def _of_drf(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error, exceptions.ValidationError):
-        fields = [
-            {"field": name, "message": str(message)}
-            for name, messages in (error.detail.items() if isinstance(error.detail, dict) else [("", error.detail)])
-            for message in (messages if isinstance(messages, list) else [messages])
-        ]
-        detail = "; ".join(f"{item['field']}: {item['message']}" for item in fields[:5])
-        return _problem(422, "invalid-input", detail, errors=fields)
+        fields = list(_field_errors(error.detail, ""))
+        detail = "; ".join(f"{item['field'] or 'body'}: {item['message']}" for item in fields[:5])
+        return problem_body(422, "invalid-input", detail, errors=fields)
     codes = {401: "not-authenticated", 403: "permission-denied", 404: "not-found", 405: "method-not-allowed"}
     code = codes.get(error.status_code, str(error.get_codes()).replace("_", "-"))
-    return _problem(error.status_code, code, str(error.detail))
+    return problem_body(error.status_code, code, str(error.detail))
+
+
+def _field_errors(detail: Any, field: str) -> Iterator[dict[str, str]]:
+    """Flatten DRF's nested error detail to one entry per message, with a dotted field name."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            path = field if name == "non_field_errors" else f"{field}.{name}".lstrip(".")
+            yield from _field_errors(inner, path)
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, dict | list)
+            yield from _field_errors(inner, f"{field}.{index}".lstrip(".") if nested else field)
+    else:
+        yield {"field": field, "message": str(detail)}
