@@ -30,6 +30,7 @@ class Home:
 
         Raises:
             InvalidInput: the folder cannot be made or written.
+
         """
         home = cls(root.expanduser().resolve())
         try:
@@ -96,7 +97,7 @@ class Home:
         return path if path.exists() else self.keep_secret(name, secrets.token_urlsafe(48))
 
     def read_note(self) -> dict[str, Any]:
-        """What the running Zoo says about itself: ``url``, ``mlflow_url``, ``pid``, ``pids``, ``state`` ... or nothing."""
+        """What the running Zoo says of itself (``url``, ``mlflow_url``, ``pid``, ``pids``, ``state``), or nothing."""
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):

@@ -55,7 +55,7 @@ def program_environment(specification: dict[str, Any]) -> dict[str, str]:
     """The program's whole environment: what the specification says, and the secrets that it only names."""
     environment: dict[str, str] = dict(specification["environment"])
     for name in specification["inherited"]:
-        if name in os.environ:
+        if os.environ.get(name):
             environment[name] = os.environ[name]
     for name, path in specification["secret_files"].items():
         environment[name] = Path(path).read_text(encoding="utf-8").strip()

@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
-import xmlrpc.client  # noqa: S411 (only supervisord's socket, in a folder that is ours alone)
+import xmlrpc.client
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 HEAD = """\
 [supervisord]
 nodaemon = true
+silent = true
 logfile = %(ENV_ONEBOX_LOGS)s/supervisord.log
 logfile_maxbytes = 5MB
 logfile_backups = 3
@@ -83,7 +84,7 @@ def launch_command(specification: Path) -> list[str]:
 
 
 def configuration(programs: Iterable[Program]) -> str:
-    """supervisord's configuration; paths come by its environment, so that no path can break its syntax."""
+    """Supervisord's configuration; paths come by its environment, so that no path can break its syntax."""
     sections = [
         SECTION.format(
             name=program.name,
@@ -113,8 +114,8 @@ class Manager:
             raise RuntimeError("the manager has not been started")
         return self._process
 
-    def start(self, programs: Sequence[Program], inherited: dict[str, str]) -> None:
-        """Start supervisord; ``inherited`` is what programs may take from its environment."""
+    def start(self, programs: Sequence[Program]) -> None:
+        """Start supervisord; what its programs inherit from us passes through it."""
         config = self._home.run / "supervisord.conf"
         config.write_text(configuration(programs), encoding="utf-8")
         for program in programs:
@@ -129,9 +130,10 @@ class Manager:
             "ONEBOX_SPECIFICATIONS": shlex.quote(str(self._home.specifications)),
         }
         supervisord = Task(
-            name="supervisord",
+            name="manager",
             command=(sys.executable, "-m", "supervisor.supervisord", "-c", str(config)),
-            environment=environment | inherited,
+            environment=environment,
+            inherited=tuple(sorted({name for program in programs for name in program.inherited})),
             adopts_orphans=True,
         )
         self._process = run_task(supervisord, self._home)
@@ -146,7 +148,9 @@ class Manager:
         """The state of every program."""
         records = cast("list[dict[str, Any]]", self._proxy().supervisor.getAllProcessInfo())
         return {
-            item["name"]: ProgramState(item["name"], item["statename"], item["pid"], item["start"], item["spawnerr"] or _exit(item))
+            item["name"]: ProgramState(
+                item["name"], item["statename"], item["pid"], item["start"], item["spawnerr"] or _exit(item)
+            )
             for item in records
         }
 
@@ -182,7 +186,7 @@ class Manager:
         with suppress(xmlrpc.client.Fault):
             getattr(self._proxy().supervisor, method)(name, False)  # noqa: FBT003 (XML-RPC has no keywords)
 
-    def _proxy(self) -> Any:  # noqa: ANN401 (a proxy has the methods that the server has)
+    def _proxy(self) -> Any:
         return xmlrpc.client.ServerProxy(
             "http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{self._socket}")
         )

