@@ -112,9 +112,11 @@ class OperationSpec(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        names = [port.name for port in (*self.inputs, *self.outputs)]
-        if len(names) != len(set(names)):
-            raise ValueError(f"{self.name}: two ports share a name: {names}")
+        # An input and an output may share one: a conversion turns a `model` into a `model`.
+        for side, ports in (("inputs", self.inputs), ("outputs", self.outputs)):
+            names = [port.name for port in ports]
+            if len(names) != len(set(names)):
+                raise ValueError(f"{self.name}: two {side} share a name: {names}")
         if self.outputs and self.strategy is None:
             raise ValueError(f"{self.name}: makes a model, so it must name its strategy")
         _ = self.manifest
