@@ -24,6 +24,8 @@ _WEIGHT_TYPES = frozenset(
 )
 """int64 initialisers are shapes and indices, not weights."""
 
+_UNCOUNTED = frozenset({"Attention", "Einsum", "GRU", "If", "LSTM", "Loop", "MultiHeadAttention", "RNN", "Scan"})
+
 _QUANTISATION_INPUTS = {
     "QuantizeLinear": (1, 2),
     "DequantizeLinear": (1, 2),
@@ -64,10 +66,15 @@ def count_parameters(model: ModelProto) -> int:
 
 
 def count_macs(model: ModelProto) -> int | None:
-    """Multiply-accumulates of all convolutions and matrix products for one sample; None if a shape is not static."""
+    """Multiply-accumulates of all convolutions and matrix products for one sample; None if a shape is not static.
+
+    None as well for a graph with operations that multiply and are not known here (attention, recurrent ones, loops).
+    """
     shapes = _shapes(model)
     total = 0
     for node in model.graph.node:
+        if node.op_type in _UNCOUNTED:
+            return None
         if node.op_type not in _COUNTERS:
             continue
         try:

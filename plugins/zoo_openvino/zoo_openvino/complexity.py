@@ -6,6 +6,20 @@ from typing import Any
 
 import openvino as ov
 
+_UNCOUNTED = frozenset(
+    {
+        "Einsum",
+        "GRUCell",
+        "GRUSequence",
+        "If",
+        "LSTMCell",
+        "LSTMSequence",
+        "Loop",
+        "RNNCell",
+        "RNNSequence",
+        "TensorIterator",
+    }
+)
 _INT8_TYPES = frozenset({"i8", "u8"})
 _INTEGER_TYPES = _INT8_TYPES | {"i4", "u4"}
 _WEIGHT_TYPES = _INTEGER_TYPES | {"f32", "f16", "bf16", "f64"}
@@ -26,14 +40,21 @@ def count_parameters(model: ov.Model) -> int:
         for operation in model.get_ordered_ops()
         if operation.get_type_name() == "Constant"
         and operation.get_output_element_type(0).to_string() in _WEIGHT_TYPES
+        # A scalar is a factor that an exporter wrote down (the alpha of Gemm), not something learnt.
+        and len(operation.get_output_shape(0)) > 0
         and operation.get_name() not in describing
     )
 
 
 def count_macs(model: ov.Model) -> int | None:
-    """Multiply-accumulates of all convolutions and matrix products of a model of static shapes; else None."""
+    """Multiply-accumulates of all convolutions and matrix products for one run; None if a shape is dynamic.
+
+    None as well for a graph with operations that multiply and are not known here (recurrent ones, loops, Einsum).
+    """
     total = 0
     for operation in model.get_ordered_ops():
+        if operation.get_type_name() in _UNCOUNTED:
+            return None
         counter = _COUNTERS.get(operation.get_type_name())
         if counter is None:
             continue
@@ -102,6 +123,12 @@ def _matrix_product(operation: Any) -> int:
     return _outputs(operation) * (first[-2] if transposed else first[-1])
 
 
+def _attention(operation: Any) -> int:
+    """Query x key and weights x value: both multiply over all S keys; query (..., L, E), value (..., S, Ev)."""
+    keys = list(operation.get_input_shape(1))[-2]
+    return int(keys) * (_inputs(operation) + _outputs(operation))
+
+
 # Weights are (O, I, ...) and, with groups, (G, O/G, I/G, ...);
 # those of transposed convolutions are (I, O, ...) and (G, I/G, O/G, ...).
 _COUNTERS: Mapping[str, Callable[[Any], int]] = {
@@ -110,4 +137,5 @@ _COUNTERS: Mapping[str, Callable[[Any], int]] = {
     "ConvolutionBackpropData": lambda operation: _inputs(operation) * math.prod(_weight_shape(operation)[1:]),
     "GroupConvolutionBackpropData": lambda operation: _inputs(operation) * math.prod(_weight_shape(operation)[2:]),
     "MatMul": _matrix_product,
+    "ScaledDotProductAttention": _attention,
 }
