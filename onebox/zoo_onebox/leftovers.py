@@ -22,13 +22,24 @@ def marked_processes(home: Home) -> list[psutil.Process]:
     return found
 
 
+def family_of(number: int) -> dict[str, float]:
+    """A process and all its descendants, with the times of their creation: what ``zoo.json`` keeps for the next start."""
+    family = {}
+    with suppress(psutil.Error):
+        for process in (psutil.Process(number), *descendants(number)):
+            with suppress(psutil.Error):
+                family[str(process.pid)] = process.create_time()
+    return family
+
+
 def noted_processes(home: Home) -> list[psutil.Process]:
     """Processes that ``zoo.json`` names, if they are still the same ones, with all their descendants."""
     found = []
     for number, started in home.read_note().get("processes", {}).items():
         with suppress(psutil.Error, ValueError):
             process = psutil.Process(int(number))
-            if abs(process.create_time() - float(started)) < 1.0:
+            same = abs(process.create_time() - float(started)) < 1.0
+            if same and process.status() != psutil.STATUS_ZOMBIE:
                 found += [process, *process.children(recursive=True)]
     return found
 

@@ -11,7 +11,7 @@ import psutil
 
 from zoo_onebox.home import Home
 from zoo_onebox.launch import adopt_orphans
-from zoo_onebox.leftovers import OrphanHunter, descendants, end_leftovers, end_processes
+from zoo_onebox.leftovers import OrphanHunter, descendants, end_leftovers, end_processes, family_of
 from zoo_onebox.manager import Manager, ProgramState
 from zoo_onebox.programs import Program, Task
 from zoo_onebox.report import Report
@@ -90,16 +90,17 @@ class Session:
                 raise ManagerLost("The process manager has died.", hint=f"See {self._home.logs / 'supervisord.log'}.")
             if not self._startup.finished:
                 self._startup.advance()
-            states = self._note("ready")
+            hunt = time.monotonic() >= next_hunt
+            states = self._note("ready", processes=hunt)
             self._retry_given_up(states)
-            if time.monotonic() >= next_hunt:
+            if hunt:
                 next_hunt = time.monotonic() + ORPHAN_LOOK_SECONDS
                 for name in hunter.look(state.pid for state in states.values()):
                     self._report.warn(f"ended an orphaned {name}: the program that started it is gone")
             signals.wait(LOOK_SECONDS if self._startup.finished else 0.2)
 
-    def _note(self, state: str) -> dict[str, ProgramState]:
-        """Tell what changed since the last look, and keep ``zoo.json`` true."""
+    def _note(self, state: str, *, processes: bool = False) -> dict[str, ProgramState]:
+        """Tell what changed since the last look, and keep ``zoo.json`` true, with ``processes`` down to grandchildren."""
         try:
             states = self._manager.states()
         except OSError:
@@ -110,13 +111,14 @@ class Session:
             if before is not None and before.pid and now.pid != before.pid:
                 self._tell_crash(name, now)
         self._seen = states
-        if changed:
+        family = family_of(self._manager.process.pid) if changed or processes else {}
+        if changed or (processes and self.facts.get("processes") != family):
             self.facts |= {
                 "state": state,
                 "pid": os.getpid(),
                 "sockets": str(self._sockets),
                 "pids": {item.name: item.pid for item in states.values() if item.pid},
-                "processes": _creation_times([self._manager.process.pid, *(item.pid for item in states.values())]),
+                "processes": family,
             }
             self._home.write_note(self.facts)
         return states
@@ -174,11 +176,3 @@ class Session:
                 self._report.stopped(self._programs[name].title or name, time.monotonic() - began)
             if waiting:
                 signals.wait(0.05)
-
-
-def _creation_times(numbers: Sequence[int]) -> dict[str, float]:
-    times = {}
-    for number in numbers:
-        with suppress(psutil.Error):
-            times[str(number)] = psutil.Process(number).create_time()
-    return times
