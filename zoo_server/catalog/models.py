@@ -1,9 +1,18 @@
 """Models and data sets, their versions, files, lineage, strategy, metrics and aliases.
 
-``Version.state`` moves ``draft -> candidate -> approved -> deprecated -> withdrawn`` (candidate and deprecated may also be
-withdrawn, deprecated may be approved again), by compare-and-set in :mod:`zoo_server.catalog.services` only.  On leaving
-``draft`` a version is sealed: triggers refuse any change to it, its files, artifacts, strategy and lineage.
+``Version.state`` moves by compare-and-set in :mod:`zoo_server.catalog.services` only, along :data:`ARROWS`::
+
+    draft -> candidate                                    sealed: immutable from here on
+    candidate -> approved -> deprecated -> withdrawn
+    deprecated -> approved                                approved again
+    candidate | approved -> withdrawn                     in an emergency
+
+Triggers (migration 0002) hold the same arrows, and refuse any other change to a sealed version, its files, artifacts,
+strategy and lineage.  ``created_by`` and its like are None where the server itself acted.
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -11,6 +20,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Q
+
 from zoo_sdk.vocabulary import (
     LineageRole,
     MetricSource,
@@ -20,11 +30,21 @@ from zoo_sdk.vocabulary import (
     VersionState,
     Visibility,
 )
-
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.models import Blob
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.identifiers import new_id
+
+ARROWS: Mapping[VersionState, tuple[VersionState, ...]] = MappingProxyType(
+    {
+        VersionState.DRAFT: (VersionState.CANDIDATE,),
+        VersionState.CANDIDATE: (VersionState.APPROVED, VersionState.WITHDRAWN),
+        VersionState.APPROVED: (VersionState.DEPRECATED, VersionState.WITHDRAWN),
+        VersionState.DEPRECATED: (VersionState.APPROVED, VersionState.WITHDRAWN),
+        VersionState.WITHDRAWN: (),
+    }
+)
+"""From which state a version may go to which."""
 
 
 class Repository(models.Model):
@@ -43,7 +63,9 @@ class Repository(models.Model):
     card = models.TextField(blank=True)
     card_metadata = models.JSONField(default=dict, blank=True)
     last_number = models.PositiveIntegerField(default=0, editable=False)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     search = SearchVectorField(null=True, editable=False)
@@ -74,7 +96,9 @@ class Version(models.Model):
     notes = models.TextField(blank=True)
     dataset = models.JSONField(null=True, blank=True)
     job_id = models.UUIDField(null=True, blank=True, unique=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     sealed_at = models.DateTimeField(null=True, blank=True)
 
@@ -94,7 +118,9 @@ class StateChange(models.Model):
     before = models.CharField(max_length=12, choices=choices_of(VersionState))
     after = models.CharField(max_length=12, choices=choices_of(VersionState))
     comment = models.TextField(blank=True)
-    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     changed_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -207,7 +233,9 @@ class Metric(models.Model):
     device = models.CharField(max_length=100, blank=True)
     details = models.JSONField(default=dict, blank=True)
     job_id = models.UUIDField(null=True, blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -245,7 +273,9 @@ class AliasMove(models.Model):
     name = models.CharField(max_length=96)
     before = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="+")
     after = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="+")
-    moved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    moved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     moved_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

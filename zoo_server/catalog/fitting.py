@@ -1,0 +1,50 @@
+"""Do the bytes fit what is said about them?  The artifacts app identified each blob's format by looking at it."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from zoo_sdk.artifacts import ArtifactDescription
+from zoo_sdk.errors import InvalidInput
+from zoo_server.artifacts.models import Blob
+
+_TEXTS = frozenset({"json", "text"})
+MAIN_FILE: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "safetensors": frozenset({"safetensors"}),
+        "onnx": frozenset({"onnx"}),
+        "openvino-ir": frozenset({"openvino-ir"}),
+        "pickle": frozenset({"pickle", "opaque"}),
+        "keras-h5": frozenset({"keras-h5"}),
+        "idx": frozenset({"idx"}),
+        "npz": frozenset({"npz"}),
+        "image-folder": frozenset({"image-folder"}),
+        "json": frozenset({"json"}),
+        "text": _TEXTS,
+        "opaque": frozenset({"opaque", "pickle"}),
+    }
+)
+"""By declared format: the identified formats that an artifact's first file may have."""
+OTHER_FILES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "safetensors": frozenset({"safetensors"}) | _TEXTS,
+        "onnx": frozenset({"onnx", "opaque"}) | _TEXTS,
+        "openvino-ir": frozenset({"opaque"}) | _TEXTS,
+        "pickle": frozenset({"pickle", "opaque"}) | _TEXTS,
+        "image-folder": frozenset({"image-folder"}) | _TEXTS,
+        "opaque": frozenset({"opaque", "pickle"}) | _TEXTS,
+    }
+)
+"""The same for the files after the first, where they may differ: weights beside a graph are plain bytes."""
+
+
+def check_fits(description: ArtifactDescription, blobs: Sequence[Blob]) -> None:
+    """Raise :class:`InvalidInput` unless each file's bytes may be part of an artifact of the declared format."""
+    declared = description.format
+    for index, (path, blob) in enumerate(zip(description.files, blobs, strict=True)):
+        allowed = MAIN_FILE[declared] if index == 0 else OTHER_FILES.get(declared, MAIN_FILE[declared])
+        if blob.format not in allowed:
+            raise InvalidInput(
+                f"{path!r} was declared {declared}, but its bytes are {blob.format}.",
+                hint=f"Declare it as {blob.format}, or upload a file that is {' or '.join(sorted(allowed))}.",
+                facts={"field": "format", "declared": declared, "identified": blob.format, "path": path},
+            )

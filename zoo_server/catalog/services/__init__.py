@@ -1,0 +1,32 @@
+"""Every write to the catalogue: each service authorises, changes and records an audit event in one transaction."""
+
+from zoo_server.catalog.services.aliases import remove_alias, set_alias
+from zoo_server.catalog.services.files import add_artifact, add_file, add_held_file, add_uploaded_file, remove_file
+from zoo_server.catalog.services.lineage import add_parent, inherit_strategy, set_strategy
+from zoo_server.catalog.services.metrics import add_metric
+from zoo_server.catalog.services.repositories import create_repository, update_repository
+from zoo_server.catalog.services.states import approve_version, deprecate_version, seal_version, withdraw_version
+from zoo_server.catalog.services.versions import create_version, delete_version, update_version
+
+__all__ = [
+    "add_artifact",
+    "add_file",
+    "add_held_file",
+    "add_metric",
+    "add_parent",
+    "add_uploaded_file",
+    "approve_version",
+    "create_repository",
+    "create_version",
+    "delete_version",
+    "deprecate_version",
+    "inherit_strategy",
+    "remove_alias",
+    "remove_file",
+    "seal_version",
+    "set_alias",
+    "set_strategy",
+    "update_repository",
+    "update_version",
+    "withdraw_version",
+]

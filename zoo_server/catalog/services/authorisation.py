@@ -1,0 +1,48 @@
+"""May this caller change that repository, and is the version still open to changes?"""
+
+from zoo_sdk.errors import Conflict, NotFound
+from zoo_sdk.vocabulary import Scope, VersionState
+from zoo_server.accounts.selectors import deny, team_scopes
+from zoo_server.catalog.models import Repository, Version
+from zoo_server.catalog.selectors import visible_repositories
+from zoo_server.rest.principals import Principal
+
+
+def require(*, principal: Principal, repository: Repository, scope: Scope) -> None:
+    """Check that the caller holds ``scope`` in the repository's team.
+
+    Raises:
+        NotFound: the caller may not even see the repository.
+        PermissionDenied: it may see it, but not do this.
+
+    """
+    if scope in team_scopes(principal=principal, team=repository.team):
+        return
+    if not visible_repositories(principal=principal).filter(pk=repository.pk).exists():
+        raise NotFound(f"There is no {repository.kind} {str(repository)!r} that you may see.")
+    deny(scope, repository.team.name)
+
+
+def locked_version(version: Version) -> Version:
+    """The version's row as it is now, locked until the transaction ends.
+
+    The lock is FOR NO KEY UPDATE: rows that merely refer to the version (a child's lineage) need not wait for it.
+    """
+    rows = Version.objects.select_for_update(no_key=True, of=("self",)).select_related("repository__team", "created_by")
+    found = rows.filter(pk=version.pk).first()
+    if found is None:
+        raise NotFound(f"{version} was deleted.")
+    return found
+
+
+def locked_draft(*, principal: Principal, version: Version) -> Version:
+    """The version, locked, if the caller may write to it and it is a draft; :class:`Conflict` if it is sealed."""
+    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    draft = locked_version(version)
+    if draft.state != VersionState.DRAFT:
+        raise Conflict(
+            f"{draft} is {draft.state}: it is sealed and cannot be changed.",
+            hint="Make a new version.",
+            facts={"state": draft.state},
+        )
+    return draft

@@ -1,0 +1,144 @@
+"""The life of a version: sealed, approved, deprecated, withdrawn."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from zoo_sdk.artifacts import DatasetDescription
+from zoo_sdk.errors import Conflict, InvalidInput
+from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState
+from zoo_server.audit.services import record_event
+from zoo_server.catalog.manifest import manifest_digest, manifest_of
+from zoo_server.catalog.models import ARROWS, StateChange, Version
+from zoo_server.catalog.services.authorisation import locked_version, require
+from zoo_server.rest.principals import Principal
+
+MAX_COMMENT = 5000
+DANGEROUS = "dangerous"
+"""The severity of a finding that keeps a version from being approved."""
+
+
+def seal_version(*, principal: Principal, version: Version, comment: str = "") -> Version:
+    """Fix a draft for ever: ``draft -> candidate``, with the digest of its manifest and its size.
+
+    Raises:
+        Conflict: it is not a draft.
+        InvalidInput: it has no file, or a data set lacks its description or a file that the description names.
+
+    """
+    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    with transaction.atomic():
+        draft = _expect(version, VersionState.CANDIDATE)
+        manifest = manifest_of(draft)
+        if not manifest["files"]:
+            raise InvalidInput(f"{draft} has no file.", hint="Add at least one before sealing it.")
+        if draft.repository.kind == RepositoryKind.DATASET:
+            _check_dataset(draft, [file["path"] for file in manifest["files"]])
+        facts = {
+            "digest": manifest_digest(manifest),
+            "size": sum(file["size"] for file in manifest["files"]),
+            "sealed_at": timezone.now(),
+        }
+        details = {"digest": facts["digest"], "files": len(manifest["files"])}
+        return _move(principal, draft, VersionState.CANDIDATE, comment, facts=facts, details=details)
+
+
+def approve_version(*, principal: Principal, version: Version, comment: str = "") -> Version:
+    """``candidate | deprecated -> approved``; refused while a file has a dangerous finding."""
+    require(principal=principal, repository=version.repository, scope=Scope.CURATE)
+    with transaction.atomic():
+        current = _expect(version, VersionState.APPROVED)
+        _check_findings(current)
+        return _move(principal, current, VersionState.APPROVED, comment)
+
+
+def deprecate_version(*, principal: Principal, version: Version, comment: str = "") -> Version:
+    """``approved -> deprecated``: still served, no longer recommended."""
+    require(principal=principal, repository=version.repository, scope=Scope.CURATE)
+    with transaction.atomic():
+        return _move(principal, _expect(version, VersionState.DEPRECATED), VersionState.DEPRECATED, comment)
+
+
+def withdraw_version(*, principal: Principal, version: Version, comment: str = "") -> Version:
+    """``candidate | approved | deprecated -> withdrawn``: its files answer 410 from now on, its history stays."""
+    require(principal=principal, repository=version.repository, scope=Scope.CURATE)
+    with transaction.atomic():
+        return _move(principal, _expect(version, VersionState.WITHDRAWN), VersionState.WITHDRAWN, comment)
+
+
+def _expect(version: Version, after: VersionState) -> Version:
+    """The version, locked, if an arrow leads from its state to ``after``; else a conflict that names the state."""
+    current = locked_version(version)
+    if after not in ARROWS[VersionState(current.state)]:
+        sources = [str(before) for before, targets in ARROWS.items() if after in targets]
+        raise Conflict(
+            f"{current} is {current.state}; it becomes {after} from {' or '.join(sources)} only.",
+            facts={"state": current.state},
+        )
+    return current
+
+
+def _move(
+    principal: Principal,
+    version: Version,
+    after: VersionState,
+    comment: str,
+    *,
+    facts: dict[str, Any] | None = None,
+    details: dict[str, Any] | None = None,
+) -> Version:
+    """Compare and set, the row of the history and the audit event."""
+    if len(comment) > MAX_COMMENT:
+        raise InvalidInput(f"The comment is longer than {MAX_COMMENT} characters.", facts={"field": "comment"})
+    before = version.state
+    changed = {"state": after, **(facts or {})}
+    if Version.objects.filter(pk=version.pk, state=before).update(**changed) != 1:
+        raise Conflict(f"{version} is not {before} any more.")
+    for name, value in changed.items():
+        setattr(version, name, value)
+    StateChange.objects.create(
+        version=version, before=before, after=after, comment=comment, changed_by_id=principal.user_id
+    )
+    record_event(
+        actor=principal,
+        action=f"version.{'sealed' if after is VersionState.CANDIDATE else after}",
+        subject=version,
+        team=version.repository.team.name,
+        details={"before": before, "comment": comment, **(details or {})},
+    )
+    return version
+
+
+def _check_findings(version: Version) -> None:
+    for file in version.files.select_related("blob").exclude(blob__findings=[]):
+        for finding in file.blob.findings:
+            if finding.get("severity") == DANGEROUS:
+                raise Conflict(
+                    f"{version} cannot be approved: {file.path!r} is dangerous: {finding.get('message', finding)}",
+                    hint="Make a version without this file, for example as safetensors.",
+                    facts={"state": version.state, "path": file.path, "finding": finding},
+                )
+
+
+def _check_dataset(draft: Version, paths: list[str]) -> None:
+    """Every file that the description names is there."""
+    if draft.dataset is None:
+        raise InvalidInput(
+            f"{draft} is a data set without a description of its splits.",
+            hint='PATCH the version with {"dataset": ...} before sealing it.',
+            facts={"field": "dataset"},
+        )
+    description = DatasetDescription.model_validate(draft.dataset)
+    parts = {"idx": ("images", "labels"), "npz": ("archive",), "image-folder": ("folder",)}[description.format]
+    known = set(paths)
+    for split, values in description.splits.items():
+        for part in parts:
+            value = values.get(part, "")
+            folder = f"{value.rstrip('/')}/"
+            held = any(path.startswith(folder) for path in paths) if part == "folder" else value in known
+            if not held:
+                raise InvalidInput(
+                    f"The split {split!r} names {part} {value!r}, which {draft} does not have.",
+                    facts={"field": f"dataset.splits.{split}.{part}"},
+                )
