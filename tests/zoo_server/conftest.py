@@ -35,7 +35,7 @@ def django_db_setup(django_db_setup: None) -> None:
     def flush_without_triggers(self: DatabaseOperations, *args: Any, **options: Any) -> list[str]:
         return ["SET LOCAL session_replication_role = replica", *plain(self, *args, **options)]
 
-    DatabaseOperations.sql_flush = flush_without_triggers  # type: ignore[method-assign]
+    DatabaseOperations.sql_flush = flush_without_triggers  # type: ignore[assignment, method-assign]
 
 
 @pytest.fixture

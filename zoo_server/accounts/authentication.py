@@ -39,7 +39,7 @@ class BearerToken(BaseAuthentication):
 class BrowserSession(SessionAuthentication):
     """A signed-in browser, with CSRF checked; holds every scope that the user's roles give."""
 
-    def authenticate(self, request: Request) -> tuple[User, Principal] | None:  # type: ignore[override]
+    def authenticate(self, request: Request) -> tuple[User, Principal] | None:
         found = super().authenticate(request)
         if found is None:
             return None

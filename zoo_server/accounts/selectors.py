@@ -33,7 +33,7 @@ def team_scopes(*, principal: Principal, team: Team) -> frozenset[Scope]:
     """What the caller may do inside ``team``: the token's scopes narrowed by the role there (not for superusers)."""
     if principal.is_superuser:
         return frozenset(scope for scope in Scope if principal.may(scope))
-    if principal.is_anonymous:
+    if principal.user_id is None:
         return frozenset()
     role = Membership.objects.filter(team=team, user_id=principal.user_id).values_list("role", flat=True).first()
     if role is None:
@@ -43,7 +43,7 @@ def team_scopes(*, principal: Principal, team: Team) -> frozenset[Scope]:
 
 def member_team_ids(*, principal: Principal) -> list[object]:
     """The ids of the teams that the caller is a member of."""
-    if principal.is_anonymous:
+    if principal.user_id is None:
         return []
     return list(Membership.objects.filter(user_id=principal.user_id).values_list("team_id", flat=True))
 
@@ -63,6 +63,17 @@ def team_for(*, principal: Principal, name: str, scope: Scope) -> Team:
     if scope not in scopes:
         deny(scope, team.name)
     return team
+
+
+def teams_with_scope(principal: Principal, scope: Scope) -> list[str] | None:
+    """The names of the teams in which the caller holds ``scope``; None means every team (superusers)."""
+    if principal.is_superuser:
+        return None if principal.may(scope) else []
+    if principal.user_id is None or not principal.may(scope):
+        return []
+    roles = [role.value for role, scopes in ROLE_SCOPES.items() if scope in scopes]
+    rows = Membership.objects.filter(user_id=principal.user_id, role__in=roles)
+    return list(rows.order_by("team__name").values_list("team__name", flat=True))
 
 
 def deny(scope: Scope, where: str) -> NoReturn:

@@ -42,8 +42,8 @@ class Holding(models.Model):
 class Upload(models.Model):
     """A resumable upload: ``open -> complete | aborted``.
 
-    ``offset`` counts the bytes that are durable in the session's temporary file.  ``job_id``/``attempt`` bind the upload
-    to an attempt when a worker makes it (plain values, not a foreign key: this app lies below ``jobs``).
+    ``offset`` counts the bytes that are durable in the session's temporary file.  ``job_id``/``attempt`` bind the
+    upload to an attempt when a worker makes it (plain values, not a foreign key: this app lies below ``jobs``).
     """
 
     class State(models.TextChoices):

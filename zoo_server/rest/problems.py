@@ -15,14 +15,6 @@ from rest_framework.response import Response
 from zoo_sdk import errors
 
 LOG = logging.getLogger(__name__)
-STATUS: dict[type[errors.ZooError], int] = {
-    errors.InvalidInput: 422,
-    errors.NotFound: 404,
-    errors.PermissionDenied: 403,
-    errors.Conflict: 409,
-    errors.Unavailable: 503,
-    errors.OperationError: 422,
-}
 
 
 class Gone(errors.ZooError):
@@ -41,6 +33,19 @@ class InsufficientStorage(errors.ZooError):
     """The disk or the quota is full."""
 
     code = "insufficient-storage"
+
+
+STATUS: dict[type, int] = {
+    errors.InvalidInput: 422,
+    errors.NotFound: 404,
+    errors.PermissionDenied: 403,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+    errors.OperationError: 422,
+    Gone: 410,
+    TooLarge: 413,
+    InsufficientStorage: 507,
+}
 
 
 class ProblemRenderer(JSONRenderer):
@@ -79,12 +84,7 @@ def problem_body(status: int, code: str, detail: str, **more: Any) -> dict[str, 
 
 def status_of(error: errors.ZooError) -> int:
     """The HTTP status of an error of ours: that of its nearest listed class."""
-    special = {Gone: 410, TooLarge: 413, InsufficientStorage: 507}
-    for cls in type(error).__mro__:
-        status = special.get(cls) or STATUS.get(cls)
-        if status:
-            return status
-    return 500
+    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)
 
 
 def _of_zoo_error(error: errors.ZooError) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from zoo_server.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
+
 
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses unknown keys, so that a misspelt key is never silently ignored."""
@@ -17,6 +19,23 @@ class StrictSerializer(serializers.Serializer[Any]):
             if unknown:
                 raise serializers.ValidationError(unknown)
         return super().to_internal_value(data)
+
+
+class PageQuery(StrictSerializer):
+    """The query string of a list route; subclasses add filters."""
+
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="Rows of a page."
+    )
+    cursor = serializers.CharField(default=None, allow_null=True, help_text="The `next` of the former page.")
+
+
+def validated(serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
+    """The checked values of a body or query string; raises DRF's ValidationError, which becomes a 422 problem."""
+    checked = serializer(data=data)
+    checked.is_valid(raise_exception=True)
+    values: dict[str, Any] = checked.validated_data
+    return values
 
 
 def unknown_key_message(key: str, known: list[str]) -> str:
