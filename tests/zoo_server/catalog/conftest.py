@@ -20,12 +20,12 @@ IDX = {"format": "idx", "classes": ("a", "b"), "splits": {"train": {"images": "i
 
 
 def make_blob(
-    content: bytes | None = None, *, format: str = "safetensors", findings: list[dict[str, str]] | None = None
+    content: bytes | None = None, *, identified: str = "safetensors", findings: list[dict[str, str]] | None = None
 ) -> Blob:
     """A blob's row; its bytes are in no store."""
     content = content if content is not None else f"content {next(_NUMBERS)}".encode()
     digest = f"sha256:{sha256(content).hexdigest()}"
-    defaults = {"size": len(content), "format": format, "findings": findings or []}
+    defaults = {"size": len(content), "format": identified, "findings": findings or []}
     return Blob.objects.get_or_create(sha256=digest, defaults=defaults)[0]
 
 

@@ -1,5 +1,6 @@
 """Making, describing and deleting drafts."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from django.db import transaction
@@ -92,5 +93,7 @@ def _check(repository: Repository, notes: str, dataset: DatasetDescription | Non
         )
 
 
-def _record(principal: Principal, action: str, version: Version, details: dict[str, object]) -> None:
-    record_event(actor=principal, action=action, subject=version, team=version.repository.team.name, details=details)
+def _record(principal: Principal, action: str, version: Version, details: Mapping[str, object]) -> None:
+    record_event(
+        actor=principal, action=action, subject=version, team=version.repository.team.name, details=dict(details)
+    )

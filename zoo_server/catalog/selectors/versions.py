@@ -1,11 +1,11 @@
-"""Reading the catalogue: what a caller may see, and which version a reference means."""
+"""Which version a reference means, and everything that a version's description shows."""
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from zoo_sdk.errors import NotFound
+from zoo_sdk.measures import find_measure
 from zoo_sdk.names import Reference
-from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState, Visibility
-from zoo_server.accounts.models import Membership
+from zoo_sdk.vocabulary import RepositoryKind, VersionState
 from zoo_server.catalog.models import (
     Alias,
     Artifact,
@@ -16,48 +16,12 @@ from zoo_server.catalog.models import (
     Version,
     VersionFile,
 )
+from zoo_server.catalog.selectors.visibility import get_repository, visible_versions
+from zoo_server.rest.pagination import Order, Page, keyset_page
 from zoo_server.rest.principals import Principal
 
 LATEST = "latest"
 MAX_NUMBER_DIGITS = 9
-
-
-def visible_repositories(*, principal: Principal) -> QuerySet[Repository]:
-    """The repositories that the caller may see: public ones, internal ones if signed in, those of its teams."""
-    rows = Repository.objects.select_related("team")
-    if not principal.may(Scope.READ):
-        return rows.none()
-    if principal.is_superuser:
-        return rows
-    if principal.is_anonymous:
-        return rows.filter(visibility=Visibility.PUBLIC)
-    return rows.filter(Q(team__in=_teams_of(principal)) | ~Q(visibility=Visibility.PRIVATE))
-
-
-def visible_versions(*, principal: Principal) -> QuerySet[Version]:
-    """The versions that the caller may see: those of visible repositories, drafts only as a member of the team."""
-    rows = Version.objects.select_related("repository__team", "created_by")
-    if not principal.may(Scope.READ):
-        return rows.none()
-    if principal.is_superuser:
-        return rows
-    sealed = ~Q(state=VersionState.DRAFT)
-    if principal.is_anonymous:
-        return rows.filter(sealed, repository__visibility=Visibility.PUBLIC)
-    return rows.filter(
-        Q(repository__team__in=_teams_of(principal)) | (sealed & ~Q(repository__visibility=Visibility.PRIVATE))
-    )
-
-
-def get_repository(*, principal: Principal, kind: RepositoryKind, team: str, name: str) -> Repository:
-    """The repository of that name; raises :class:`NotFound` also when the caller may not see it."""
-    found = visible_repositories(principal=principal).filter(kind=kind, team__name=team, name=name).first()
-    if found is None:
-        raise NotFound(
-            f"There is no {RepositoryKind(kind).value} '{team}/{name}' that you may see.",
-            hint="Check the spelling, or sign in as a member of its team.",
-        )
-    return found
 
 
 def resolve_version(*, principal: Principal, reference: str | Reference, kind: RepositoryKind) -> Version:
@@ -141,5 +105,12 @@ def get_file(*, version: Version, path: str) -> VersionFile:
     return found
 
 
-def _teams_of(principal: Principal) -> QuerySet[Membership, object]:
-    return Membership.objects.filter(user_id=principal.user_id).values("team_id")
+def list_metrics(
+    *, principal: Principal, version: Version, name: str | None = None, cursor: str | None, limit: int
+) -> Page[Metric]:
+    """The metrics of a version, newest first."""
+    rows = Metric.objects.filter(version=version)
+    if name:
+        rows = rows.filter(name=find_measure(name).name)
+    rows = metric_details(rows, principal=principal)
+    return keyset_page(rows, [Order("id", descending=True)], cursor=cursor, limit=limit)

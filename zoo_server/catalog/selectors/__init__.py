@@ -1,0 +1,42 @@
+"""Every read of the catalogue; each takes the caller and shows only what that caller may see."""
+
+from zoo_server.catalog.selectors.lineage import LineageGraph, lineage_graph
+from zoo_server.catalog.selectors.listing import (
+    RepositoryFilter,
+    describe_repository,
+    list_repositories,
+    list_versions,
+    versions_with_digest,
+)
+from zoo_server.catalog.selectors.pointers import alias_history, get_alias, list_aliases
+from zoo_server.catalog.selectors.versions import (
+    get_file,
+    get_version_details,
+    list_metrics,
+    resolve_version,
+    version_details,
+    version_of,
+)
+from zoo_server.catalog.selectors.visibility import get_repository, visible_repositories, visible_versions
+
+__all__ = [
+    "LineageGraph",
+    "RepositoryFilter",
+    "alias_history",
+    "describe_repository",
+    "get_alias",
+    "get_file",
+    "get_repository",
+    "get_version_details",
+    "lineage_graph",
+    "list_aliases",
+    "list_metrics",
+    "list_repositories",
+    "list_versions",
+    "resolve_version",
+    "version_details",
+    "version_of",
+    "versions_with_digest",
+    "visible_repositories",
+    "visible_versions",
+]
