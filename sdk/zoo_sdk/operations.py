@@ -135,7 +135,7 @@ class OperationSpec(BaseModel):
             resources=self.resources,
             deterministic=self.deterministic,
             strategy=self.strategy,
-            method=self.method or self.name.split(".", 1)[1],
+            method=self.method or self.name.partition(".")[2],
         )
 
     def parse_params(self, values: dict[str, Any]) -> OperationParams:
