@@ -55,8 +55,9 @@ class WaitParams(OperationParams):
     ] = Field(
         "none",
         description="How to fail: raise an error of the operation (raise), a retryable one (unavailable) or "
-        "InvalidInput (invalid); leave the process with exit_code (exit) or by SIGKILL (kill); allocate memory_mib (memory); ignore "
-        "SIGTERM and never return (hang), also with a child process of its own (orphan); make nothing (no_output).",
+        "InvalidInput (invalid); leave the process with exit_code (exit) or by SIGKILL (kill); allocate memory_mib "
+        "(memory); ignore SIGTERM and never return (hang), also with a child process of its own (orphan); make nothing "
+        "(no_output).",
     )
     fail_at_step: int = Field(1, ge=1, le=100_000, description="Step in which it fails.")
     fail_once: bool = Field(default=False, description="Fail only if no earlier attempt left a checkpoint.")
