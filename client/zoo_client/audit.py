@@ -1,0 +1,26 @@
+"""The audit log: its events, and whether its chain is whole."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from zoo_client.api import Api
+from zoo_client.records import Page, Verification
+
+
+class Audit:
+    """``client.audit``: for auditors."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def list(self, **filters: Any) -> Page:
+        """One page; ``filters``: actor, action, object_type, object_id, object_name, team, since, until, cursor."""
+        return cast("Page", self._api.get("audit/events", filters))
+
+    def iterate(self, **filters: Any) -> Iterator[dict[str, Any]]:
+        """All events, page after page."""
+        return self._api.pages("audit/events", filters)
+
+    def verify(self) -> Verification:
+        """Have the server walk the whole chain; look at ``ok`` and ``first_broken``."""
+        return cast("Verification", self._api.get("audit/verification"))

@@ -1,0 +1,191 @@
+"""The registry's answers as typed dictionaries, as docs/rest-contract.md describes them."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Kind = Literal["models", "datasets"]
+
+
+class Repository(TypedDict):
+    """A named line of versions."""
+
+    id: str
+    kind: str
+    team: str
+    name: str
+    full_name: str
+    title: str
+    task: str
+    architecture: str
+    licence: str
+    tags: list[str]
+    visibility: str
+    card: str
+    card_metadata: dict[str, Any]
+    created_by: str
+    created_at: str
+    updated_at: str
+    latest: Any
+    aliases: dict[str, int]
+
+
+class FileRecord(TypedDict):
+    """A file of a version."""
+
+    path: str
+    sha256: str
+    size: int
+    format: NotRequired[str]
+    findings: NotRequired[list[Any]]
+
+
+class Parent(TypedDict):
+    """A lineage edge to a parent."""
+
+    role: str
+    weight: float | None
+    reference: str | None
+    external_uri: str | None
+
+
+class Metric(TypedDict):
+    """A number about a version."""
+
+    id: str
+    name: str
+    value: float
+    unit: str
+    direction: str
+    source: str
+    dataset: str | None
+    split: str | None
+    artifact: str | None
+    runtime: str | None
+    device: str | None
+    details: dict[str, Any]
+    job: str | None
+    created_by: str
+    created_at: str
+
+
+class Version(TypedDict):
+    """A version with all that belongs to it."""
+
+    id: str
+    reference: str
+    team: str
+    name: str
+    kind: str
+    number: int
+    state: str
+    digest: str
+    size: int
+    notes: str
+    dataset: dict[str, Any] | None
+    created_by: str
+    created_at: str
+    sealed_at: str | None
+    job: str | None
+    files: list[FileRecord]
+    artifacts: list[dict[str, Any]]
+    strategy: list[dict[str, Any]]
+    parents: list[Parent]
+    metrics: list[Metric]
+    aliases: list[str]
+    state_changes: list[dict[str, Any]]
+
+
+class LineageNode(TypedDict):
+    """A version or an external parent in the graph."""
+
+    id: str
+    reference: str | None
+    kind: str
+    state: str
+    operation: str | None
+    external_uri: NotRequired[str]
+
+
+class LineageEdge(TypedDict):
+    """Child and parent are ids of nodes."""
+
+    child: str
+    parent: str
+    role: str
+    weight: float | None
+
+
+class Lineage(TypedDict):
+    """Ancestors and descendants of ``root``."""
+
+    root: str
+    nodes: list[LineageNode]
+    edges: list[LineageEdge]
+
+
+class Job(TypedDict):
+    """One run of an operation."""
+
+    id: str
+    team: str
+    operation: str
+    operation_version: int
+    state: str
+    params: dict[str, Any]
+    seed: int
+    inputs: list[dict[str, Any]]
+    outputs: dict[str, str]
+    attempt: int
+    max_attempts: int
+    priority: int
+    queue: str
+    owner: str | None
+    cancel_requested: bool
+    progress: dict[str, Any]
+    cause: str | None
+    error: dict[str, Any] | None
+    result: str | None
+    mlflow_run_id: str | None
+    mlflow_url: str | None
+    created_by: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class JobEvent(TypedDict):
+    """Something an attempt said."""
+
+    id: int
+    attempt: int
+    number: int
+    time: str
+    kind: str
+    body: dict[str, Any]
+
+
+class Upload(TypedDict):
+    """A finished upload: the bytes are in the store."""
+
+    id: str
+    sha256: str
+    size: int
+    state: str
+    format: NotRequired[str]
+    findings: NotRequired[list[Any]]
+
+
+class Verification(TypedDict):
+    """The answer of ``GET audit/verification``."""
+
+    ok: bool
+    events: int
+    checked: int
+    first_broken: dict[str, Any] | None
+    head: dict[str, Any] | None
+
+
+class Page(TypedDict):
+    """One page of a list; ``next`` is the cursor of the page after it."""
+
+    results: list[dict[str, Any]]
+    next: str | None

@@ -1,0 +1,197 @@
+"""Models and data sets: their repositories, versions and aliases."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from zoo_client.api import Api, path_of
+from zoo_client.records import FileRecord, Kind, Lineage, Metric, Page, Parent, Repository, Version
+from zoo_sdk.errors import InvalidInput, NotFound
+from zoo_sdk.names import Reference, checked_path
+
+Metrics = list[Metric]
+
+
+def _plain(value: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else dict(value)
+
+
+def repository_name(reference: str) -> tuple[str, str]:
+    """Team and name of ``team/name`` (a selector is not allowed)."""
+    parsed = Reference.parse(reference)
+    if parsed.selector or parsed.path:
+        raise InvalidInput(
+            f"{reference!r} names a version where a name is needed.", hint=f"Write {parsed.team}/{parsed.name}."
+        )
+    return parsed.team, parsed.name
+
+
+class Repositories:
+    """``client.models`` or ``client.datasets``: named lines of versions."""
+
+    def __init__(self, api: Api, kind: Kind) -> None:
+        self._api = api
+        self.kind = kind
+        self.versions = Versions(api, self)
+        self.aliases = Aliases(api, self)
+
+    def list(self, **filters: Any) -> Page:
+        """One page.  ``filters`` are those of the route: team, task, tag, search, sort, limit, cursor ..."""
+        return cast("Page", self._api.get(self.kind, filters))
+
+    def iterate(self, **filters: Any) -> Iterator[Repository]:
+        """All of them, page after page."""
+        return cast("Iterator[Repository]", self._api.pages(self.kind, filters))
+
+    def show(self, name: str) -> Repository:
+        """The repository ``team/name``."""
+        return cast("Repository", self._api.get(path_of(self.kind, *repository_name(name))))
+
+    def create(self, name: str, **fields: Any) -> Repository:
+        """Make ``team/name``; ``fields``: title, task, architecture, licence, tags, visibility, card."""
+        team, own_name = repository_name(name)
+        return cast("Repository", self._api.post(self.kind, {"team": team, "name": own_name, **fields}))
+
+    def ensure(self, name: str, **fields: Any) -> Repository:
+        """The repository ``team/name``, made with ``fields`` if it does not exist."""
+        try:
+            return self.show(name)
+        except NotFound:
+            return self.create(name, **fields)
+
+    def update(self, name: str, **fields: Any) -> Repository:
+        """Change fields of ``team/name``."""
+        path = path_of(self.kind, *repository_name(name))
+        return cast("Repository", self._api.send("PATCH", path, body=fields))
+
+
+class Versions:
+    """``client.models.versions``: the versions of a kind.  ``ref`` is ``team/name@3`` or ``team/name@alias``."""
+
+    def __init__(self, api: Api, repositories: Repositories) -> None:
+        self._api = api
+        self._repositories = repositories
+        self.kind = repositories.kind
+
+    def list(self, name: str, **filters: Any) -> Page:
+        """One page of the versions of ``team/name``."""
+        return cast("Page", self._api.get(path_of(self.kind, *repository_name(name), "versions"), filters))
+
+    def iterate(self, name: str, **filters: Any) -> Iterator[dict[str, Any]]:
+        """All versions of ``team/name``."""
+        return self._api.pages(path_of(self.kind, *repository_name(name), "versions"), filters)
+
+    def create(self, name: str, *, notes: str = "", dataset: BaseModel | Mapping[str, Any] | None = None) -> Version:
+        """A new draft of ``team/name``; ``dataset`` is the ``DatasetDescription`` of a data set's version."""
+        body: dict[str, Any] = {"notes": notes} if notes else {}
+        if dataset is not None:
+            body["dataset"] = _plain(dataset)
+        return cast("Version", self._api.post(path_of(self.kind, *repository_name(name), "versions"), body))
+
+    def route(self, ref: str, *more: str) -> str:
+        """The path of a version's route.  Without a selector the newest version is meant."""
+        parsed = Reference.parse(ref)
+        if parsed.selector is None:
+            latest = self._repositories.show(f"{parsed.team}/{parsed.name}")["latest"]
+            number = latest.get("number") if isinstance(latest, dict) else latest
+            if number is None:
+                raise NotFound(f"{ref} has no version yet.", hint="Publish one with `zoo push`.")
+            return path_of(self.kind, parsed.team, parsed.name, "versions", str(number), *more)
+        selector = str(parsed.number) if parsed.number is not None else f"@{parsed.selector}"
+        return path_of(self.kind, parsed.team, parsed.name, "versions", selector, *more)
+
+    def show(self, ref: str) -> Version:
+        """The version with files, artifacts, lineage, strategy and metrics."""
+        return cast("Version", self._api.get(self.route(ref)))
+
+    def update(self, ref: str, **fields: Any) -> Version:
+        """Change a draft's ``notes`` or ``dataset``."""
+        return cast("Version", self._api.send("PATCH", self.route(ref), body=fields))
+
+    def delete(self, ref: str) -> None:
+        """Remove a draft."""
+        self._api.send("DELETE", self.route(ref))
+
+    def add_file(self, ref: str, path: str, *, upload: str) -> FileRecord:
+        """Put the bytes of a finished upload into a draft under ``path``."""
+        body = {"path": checked_path(path), "upload": upload}
+        return cast("FileRecord", self._api.post(self.route(ref, "files"), body))
+
+    def add_artifact(self, ref: str, description: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+        """Declare an artifact (``ArtifactDescription``) whose files are in the draft already."""
+        return cast("dict[str, Any]", self._api.post(self.route(ref, "artifacts"), _plain(description)))
+
+    def add_parent(
+        self,
+        ref: str,
+        role: str,
+        *,
+        parent: str | None = None,
+        external_uri: str | None = None,
+        weight: float | None = None,
+    ) -> Parent:
+        """Add a lineage edge from a draft to ``parent`` (``team/name@3``) or to something kept elsewhere."""
+        fields = {"role": role, "parent": parent, "external_uri": external_uri, "weight": weight}
+        body = {key: value for key, value in fields.items() if value is not None}
+        return cast("Parent", self._api.post(self.route(ref, "lineage"), body))
+
+    def add_strategy(self, ref: str, steps: Sequence[Mapping[str, Any]]) -> Any:
+        """Add steps ``{kind, method, parameters}`` to a draft's strategy."""
+        return self._api.post(self.route(ref, "strategy"), {"steps": [dict(step) for step in steps]})
+
+    def lineage(self, ref: str, *, depth: int | None = None) -> Lineage:
+        """Ancestors and descendants."""
+        return cast("Lineage", self._api.get(self.route(ref, "lineage"), {"depth": depth}))
+
+    def metrics(self, ref: str) -> Metrics:
+        """All metrics of the version."""
+        return cast("Metrics", list(self._api.pages(self.route(ref, "metrics"))))
+
+    def report_metric(self, ref: str, name: str, value: float, **fields: Any) -> Metric:
+        """Add a ``reported`` metric; ``fields``: dataset, split, artifact, runtime, device, details."""
+        return cast("Metric", self._api.post(self.route(ref, "metrics"), {"name": name, "value": value, **fields}))
+
+    def seal(self, ref: str, comment: str = "") -> Version:
+        """``draft -> candidate``: from now on immutable."""
+        return self._move(ref, "seal", comment)
+
+    def approve(self, ref: str, comment: str = "") -> Version:
+        """``candidate -> approved``."""
+        return self._move(ref, "approve", comment)
+
+    def deprecate(self, ref: str, comment: str = "") -> Version:
+        """``approved -> deprecated``."""
+        return self._move(ref, "deprecate", comment)
+
+    def withdraw(self, ref: str, comment: str = "") -> Version:
+        """Take it back: its files answer 410, its history stays."""
+        return self._move(ref, "withdraw", comment)
+
+    def _move(self, ref: str, action: str, comment: str) -> Version:
+        return cast("Version", self._api.post(self.route(ref, action), {"comment": comment} if comment else {}))
+
+
+class Aliases:
+    """``client.models.aliases``: moving pointers to versions."""
+
+    def __init__(self, api: Api, repositories: Repositories) -> None:
+        self._api = api
+        self.kind = repositories.kind
+
+    def list(self, name: str) -> Any:
+        """The aliases of ``team/name``."""
+        return self._api.get(path_of(self.kind, *repository_name(name), "aliases"))
+
+    def set(self, name: str, alias: str, version: int) -> Any:
+        """Point ``alias`` of ``team/name`` to a version number."""
+        path = path_of(self.kind, *repository_name(name), "aliases", alias.removeprefix("@"))
+        return self._api.send("PUT", path, body={"version": version})
+
+    def remove(self, name: str, alias: str) -> None:
+        """Take an alias away; its history stays."""
+        self._api.send("DELETE", path_of(self.kind, *repository_name(name), "aliases", alias.removeprefix("@")))
+
+    def history(self, name: str, alias: str) -> Any:
+        """The moves of an alias, newest first."""
+        return self._api.get(path_of(self.kind, *repository_name(name), "aliases", alias.removeprefix("@"), "history"))
