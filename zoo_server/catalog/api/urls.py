@@ -1,5 +1,41 @@
-"""Routes of this app below /api/v1."""
+"""The routes of the catalogue: the same below ``models`` and below ``datasets``."""
 
-from django.urls import URLPattern
+from collections.abc import Iterator
 
-urlpatterns: list[URLPattern] = []
+from django.urls import URLPattern, path
+
+from zoo_sdk.vocabulary import RepositoryKind
+from zoo_server.catalog.api import part_views, repository_views, version_views
+from zoo_server.catalog.api.routes import KindView
+
+ROUTES: tuple[tuple[str, type[KindView], str], ...] = (
+    ("", repository_views.RepositoryList, "list"),
+    ("/<str:team>/<str:name>", repository_views.RepositoryDetail, "detail"),
+    ("/<str:team>/<str:name>/aliases", repository_views.AliasList, "aliases"),
+    ("/<str:team>/<str:name>/aliases/<str:alias>", repository_views.AliasDetail, "alias"),
+    ("/<str:team>/<str:name>/aliases/<str:alias>/history", repository_views.AliasHistory, "alias-history"),
+    ("/<str:team>/<str:name>/versions", version_views.VersionList, "versions"),
+    ("/<str:team>/<str:name>/versions/<str:ref>", version_views.VersionDetail, "version"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/seal", version_views.Seal, "seal"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/approve", version_views.Approve, "approve"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/deprecate", version_views.Deprecate, "deprecate"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/withdraw", version_views.Withdraw, "withdraw"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/files", part_views.FileList, "files"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/files/<path:path>", part_views.FileDetail, "file"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/artifacts", part_views.ArtifactList, "artifacts"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/lineage", part_views.Lineage, "lineage"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/strategy", part_views.Strategy, "strategy"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/metrics", part_views.MetricList, "metrics"),
+)
+
+
+def _kind_routes(kind: RepositoryKind) -> Iterator[URLPattern]:
+    for tail, view, name in ROUTES:
+        yield path(f"{kind.value}s{tail}", view.as_view(kind=kind), name=f"{kind.value}s-{name}")
+
+
+urlpatterns = [
+    path("metric-definitions", version_views.MetricDefinitions.as_view(), name="metric-definitions"),
+    path("versions", version_views.Holders.as_view(), name="versions-with-digest"),
+    *(route for kind in RepositoryKind for route in _kind_routes(kind)),
+]

@@ -25,7 +25,8 @@ MAX_SEARCH_WORDS = 20
 class RepositoryFilter:
     """What a list of repositories is narrowed to.
 
-    ``state``, ``alias`` and ``format`` speak of one and the same version.  Without ``state``, a version of that ``format`` must be usable: neither draft nor withdrawn.
+    ``state``, ``alias`` and ``format`` speak of one and the same version.  Without ``state`` it must be usable: neither
+    draft nor withdrawn.
     """
 
     team: str | None = None

@@ -1,0 +1,216 @@
+"""What the routes of the catalogue answer, as pydantic models; the OpenAPI document is made from them as well."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RepositoryAnswer(_Answer):
+    """A model or data set.  ``latest``: the number of its newest usable version."""
+
+    id: UUID
+    kind: str
+    team: str
+    name: str
+    full_name: str
+    title: str
+    task: str
+    architecture: str
+    licence: str
+    tags: list[str]
+    visibility: str
+    card: str
+    card_metadata: dict[str, Any]
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    latest: int | None
+    aliases: dict[str, int]
+
+
+class FileAnswer(_Answer):
+    """A file; ``format`` and ``findings`` come from looking at its bytes."""
+
+    path: str
+    sha256: str
+    size: int
+    format: str
+    findings: list[dict[str, Any]]
+
+
+class ArtifactAnswer(ArtifactDescription):
+    """An artifact; ``size``: bytes of all its files."""
+
+    size: int
+
+
+class StepAnswer(_Answer):
+    """A step of the strategy; ``operation`` and ``job`` are null for reported ones."""
+
+    kind: str
+    method: str
+    parameters: dict[str, Any]
+    operation: str | None
+    job: UUID | None
+
+
+class ParentAnswer(_Answer):
+    """An edge to a parent.  ``reference`` is ``(hidden)`` for a parent that the caller may not see."""
+
+    role: str
+    weight: float | None
+    reference: str | None
+    external_uri: str | None
+
+
+class MetricAnswer(_Answer):
+    """A number with its unit and direction, and under which circumstances it was found."""
+
+    id: UUID
+    name: str
+    value: float
+    unit: str
+    direction: str
+    source: str
+    dataset: str | None
+    split: str | None
+    artifact: str | None
+    runtime: str | None
+    device: str | None
+    details: dict[str, Any]
+    job: UUID | None
+    created_by: str
+    created_at: datetime
+
+
+class StateChangeAnswer(_Answer):
+    """A step in a version's life."""
+
+    before: str
+    after: str
+    comment: str
+    changed_by: str
+    changed_at: datetime
+
+
+class VersionAnswer(_Answer):
+    """A version with all that belongs to it."""
+
+    id: UUID
+    reference: str
+    team: str
+    name: str
+    kind: str
+    number: int
+    state: str
+    digest: str
+    size: int
+    notes: str
+    dataset: DatasetDescription | None
+    created_by: str
+    created_at: datetime
+    sealed_at: datetime | None
+    job: UUID | None
+    files: list[FileAnswer]
+    artifacts: list[ArtifactAnswer]
+    strategy: list[StepAnswer]
+    parents: list[ParentAnswer]
+    metrics: list[MetricAnswer]
+    aliases: list[str]
+    state_changes: list[StateChangeAnswer]
+
+
+class HolderAnswer(_Answer):
+    """A version that holds the bytes asked for, under ``paths``."""
+
+    id: UUID
+    reference: str
+    kind: str
+    number: int
+    state: str
+    digest: str
+    paths: list[str]
+
+
+class NodeAnswer(_Answer):
+    """A version of the family, an external parent (``external_uri``) or one that the caller may not see."""
+
+    id: str
+    reference: str | None
+    kind: str | None
+    state: str | None
+    operation: str | None
+    external_uri: str | None = None
+
+
+class EdgeAnswer(_Answer):
+    """Child and parent are ids of nodes."""
+
+    child: str
+    parent: str
+    role: str
+    weight: float | None
+
+
+class LineageAnswer(_Answer):
+    """Ancestors and descendants of ``root``, nearest first; ``truncated``: there are more."""
+
+    root: str
+    nodes: list[NodeAnswer]
+    edges: list[EdgeAnswer]
+    truncated: bool
+
+
+class StrategyAnswer(_Answer):
+    """The strategy of a version."""
+
+    steps: list[StepAnswer]
+
+
+class AliasAnswer(_Answer):
+    """An alias and where it points."""
+
+    name: str
+    version: int
+    reference: str
+    updated_at: datetime
+
+
+class AliasMoveAnswer(_Answer):
+    """A move of an alias; ``after`` null: it was removed."""
+
+    name: str
+    before: int | None
+    after: int | None
+    moved_by: str
+    moved_at: datetime
+
+
+class MeasureAnswer(_Answer):
+    """A metric's definition."""
+
+    name: str
+    unit: str
+    direction: Literal["higher", "lower", "none"]
+    title: str
+
+
+class MeasuresAnswer(_Answer):
+    """All metrics."""
+
+    results: list[MeasureAnswer]
+    next: None = None
+
+
+def page_of(answer: type[BaseModel]) -> type[BaseModel]:
+    """The schema of a list route's answer."""
+    name = f"{answer.__name__.removesuffix('Answer')}Page"
+    return create_model(name, __base__=_Answer, results=(list[answer], ...), next=(str | None, ...))  # type: ignore[valid-type]

@@ -1,0 +1,183 @@
+"""Rows of the catalogue as the answers of its routes."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db.models import Model
+from pydantic import BaseModel
+
+from zoo_sdk.measures import MEASURES
+from zoo_server.accounts.models import User
+from zoo_server.catalog.api.answers import (
+    AliasAnswer,
+    AliasMoveAnswer,
+    ArtifactAnswer,
+    FileAnswer,
+    HolderAnswer,
+    MetricAnswer,
+    ParentAnswer,
+    RepositoryAnswer,
+    StateChangeAnswer,
+    StepAnswer,
+    VersionAnswer,
+)
+from zoo_server.catalog.models import (
+    Alias,
+    AliasMove,
+    Artifact,
+    LineageEdge,
+    Metric,
+    Repository,
+    StrategyStep,
+    Version,
+    VersionFile,
+)
+from zoo_server.catalog.selectors.lineage import HIDDEN
+from zoo_server.rest.pagination import Page
+from zoo_server.rest.principals import SYSTEM
+
+RowT = TypeVar("RowT", bound=Model)
+
+
+def page_answer(page: Page[RowT], describe: Callable[[RowT], BaseModel]) -> dict[str, Any]:
+    """The body of a list route."""
+    return page.answer(lambda row: describe(row).model_dump(mode="json"))
+
+
+def _author(user: User | None) -> str:
+    return user.username if user else SYSTEM.name
+
+
+def describe_repository(repository: Repository) -> RepositoryAnswer:
+    """A repository of :func:`zoo_server.catalog.selectors.described` rows."""
+    plain = ("id", "kind", "name", "title", "task", "architecture", "licence", "tags", "visibility", "card")
+    return RepositoryAnswer(
+        **{name: getattr(repository, name) for name in plain},
+        team=repository.team.name,
+        full_name=str(repository),
+        card_metadata=repository.card_metadata,
+        created_by=_author(repository.created_by),
+        created_at=repository.created_at,
+        updated_at=repository.updated_at,
+        latest=repository.latest,  # type: ignore[attr-defined]
+        aliases={alias.name: alias.version.number for alias in repository.aliases.all()},
+    )
+
+
+def describe_file(file: VersionFile) -> FileAnswer:
+    """A file with its blob."""
+    blob = file.blob
+    return FileAnswer(path=file.path, sha256=blob.sha256, size=blob.size, format=blob.format, findings=blob.findings)
+
+
+def describe_artifact(artifact: Artifact) -> ArtifactAnswer:
+    """An artifact with its files and their blobs."""
+    names = ("name", "format", "precision", "runtime", "signature", "preprocessing", "details")
+    files = list(artifact.files.all())
+    return ArtifactAnswer(
+        **{name: getattr(artifact, name) for name in names},
+        files=tuple(file.path for file in files),
+        size=sum(file.blob.size for file in files),
+    )
+
+
+def describe_step(step: StrategyStep) -> StepAnswer:
+    """A step of a strategy."""
+    return StepAnswer(
+        kind=step.kind,
+        method=step.method,
+        parameters=step.parameters,
+        operation=step.operation or None,
+        job=step.job_id,
+    )
+
+
+def describe_parent(edge: LineageEdge) -> ParentAnswer:
+    """An edge whose parent is None although its id is set shows a parent that the caller may not see."""
+    reference = str(edge.parent) if edge.parent else HIDDEN if edge.parent_id else None
+    return ParentAnswer(role=edge.role, weight=edge.weight, reference=reference, external_uri=edge.external_uri or None)
+
+
+def describe_metric(metric: Metric) -> MetricAnswer:
+    """A metric of :func:`zoo_server.catalog.selectors.versions.metric_details` rows."""
+    measure = MEASURES[metric.name]
+    held = str(metric.dataset) if metric.dataset else HIDDEN if metric.dataset_id else None
+    files = list(metric.artifact.files.all()) if metric.artifact else []
+    return MetricAnswer(
+        id=metric.id,
+        name=metric.name,
+        value=metric.value,
+        unit=measure.unit,
+        direction=measure.direction,
+        source=metric.source,
+        dataset=held or metric.dataset_name or None,
+        split=metric.split or None,
+        artifact=files[0].path if files else None,
+        runtime=metric.runtime or None,
+        device=metric.device or None,
+        details=metric.details,
+        job=metric.job_id,
+        created_by=_author(metric.created_by),
+        created_at=metric.created_at,
+    )
+
+
+def describe_version(version: Version) -> VersionAnswer:
+    """A version of :func:`zoo_server.catalog.selectors.version_details` rows."""
+    repository = version.repository
+    plain = ("id", "number", "state", "digest", "size", "notes", "created_at", "sealed_at", "dataset")
+    return VersionAnswer(
+        **{name: getattr(version, name) for name in plain},
+        reference=str(version),
+        team=repository.team.name,
+        name=repository.name,
+        kind=repository.kind,
+        created_by=_author(version.created_by),
+        job=version.job_id,
+        files=[describe_file(file) for file in sorted(version.files.all(), key=lambda file: file.path)],
+        artifacts=[describe_artifact(artifact) for artifact in version.artifacts.all()],
+        strategy=[describe_step(step) for step in version.strategy.all()],
+        parents=[describe_parent(edge) for edge in version.parent_edges.all()],
+        metrics=[describe_metric(metric) for metric in version.metrics.all()],
+        aliases=[alias.name for alias in version.aliases.all()],
+        state_changes=[
+            StateChangeAnswer(
+                before=change.before,
+                after=change.after,
+                comment=change.comment,
+                changed_by=_author(change.changed_by),
+                changed_at=change.changed_at,
+            )
+            for change in version.state_changes.all()
+        ],
+    )
+
+
+def describe_holder(version: Version) -> HolderAnswer:
+    """A version of :func:`zoo_server.catalog.selectors.versions_with_digest` rows."""
+    return HolderAnswer(
+        id=version.id,
+        reference=str(version),
+        kind=version.repository.kind,
+        number=version.number,
+        state=version.state,
+        digest=version.digest,
+        paths=sorted(file.path for file in version.holding),  # type: ignore[attr-defined]
+    )
+
+
+def describe_alias(alias: Alias, repository: Repository) -> AliasAnswer:
+    """An alias with its version."""
+    number = alias.version.number
+    return AliasAnswer(name=alias.name, version=number, reference=f"{repository}@{number}", updated_at=alias.updated_at)
+
+
+def describe_move(move: AliasMove) -> AliasMoveAnswer:
+    """A move of an alias."""
+    return AliasMoveAnswer(
+        name=move.name,
+        before=move.before.number if move.before else None,
+        after=move.after.number if move.after else None,
+        moved_by=_author(move.moved_by),
+        moved_at=move.moved_at,
+    )
