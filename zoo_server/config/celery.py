@@ -17,5 +17,24 @@ app.conf.update(
     broker_transport_options={"priority_steps": list(range(10)), "sep": ":", "queue_order_strategy": "priority"},
     worker_hijack_root_logger=False,
     timezone="UTC",
+    # `expires`: while no worker takes chores, they must not pile up in the broker.
+    beat_schedule={
+        "end the attempts of lost workers": {
+            "task": "zoo.jobs.expire_leases",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
+        "ring for jobs that nobody was told about": {
+            "task": "zoo.jobs.ring_bells",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
+        "forget idempotency keys": {
+            "task": "zoo.jobs.forget_idempotency_keys",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
+    },
 )
-app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="chores")
+app.set_default()  # for every thread, not only the one that imports this

@@ -13,8 +13,8 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from zoo_sdk.vocabulary import FailureCause, JobState
 
+from zoo_sdk.vocabulary import FailureCause, JobState
 from zoo_server.accounts.models import Team
 from zoo_server.catalog.models import Artifact, Version
 from zoo_server.rest.choices import choices_of
@@ -137,7 +137,7 @@ class JobAttempt(models.Model):
 
 
 class JobEvent(models.Model):
-    """Something an attempt said: progress, a metric point, a log line or a state.  Numbered, so resending is harmless."""
+    """Something an attempt said: progress, a metric point, a log line, a state.  Numbered, so resending is harmless."""
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")

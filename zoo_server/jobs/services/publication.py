@@ -1,0 +1,259 @@
+"""The version that a job makes: files, artifacts, lineage, strategy and metrics, through the catalogue's services."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+from zoo_sdk.artifacts import ArtifactDescription, FileEntry
+from zoo_sdk.errors import Conflict, InvalidInput, UnknownName
+from zoo_sdk.messages import FinishReport, Measurement, OutputReport
+from zoo_sdk.operations import OperationManifest, Port
+from zoo_sdk.vocabulary import LineageRole, MetricSource, RepositoryKind, Scope, Visibility
+from zoo_server.artifacts.models import Blob, Upload
+from zoo_server.catalog.descriptions import RepositoryFields, StepDescription
+from zoo_server.catalog.models import Repository, Version
+from zoo_server.catalog.services import (
+    add_artifact,
+    add_file,
+    add_metric,
+    add_parent,
+    create_repository,
+    create_version,
+    inherit_strategy,
+    seal_version,
+)
+from zoo_server.jobs.models import Job, JobInput
+from zoo_server.jobs.services.ports import BASE_ROLES
+from zoo_server.jobs.services.stored import storable
+from zoo_server.rest.principals import Principal
+
+
+class InvalidReport(InvalidInput):
+    """The worker's report does not hold what the operation promised."""
+
+    code = "invalid-report"
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A job with what its result is made from."""
+
+    job: Job
+    manifest: OperationManifest
+    inputs: Mapping[str, Sequence[JobInput]]
+    owner: Principal
+
+    @cached_property
+    def base(self) -> Version | None:
+        """The input whose strategy the made version continues, in the order of the operation's ports."""
+        ports = [port for port in self.manifest.inputs if port.role in BASE_ROLES and self.inputs[port.name]]
+        return self.inputs[ports[0].name][0].version if ports else None
+
+
+def publish(job: Job, report: FinishReport) -> Version | None:
+    """Make what the report says, inside the caller's transaction; None for an operation that only measures.
+
+    Raises:
+        InvalidReport, InvalidInput, Conflict ...: the report does not fit the operation, the uploads or the catalogue.
+
+    """
+    work = _work_of(job)
+    files, artifacts = _merged_outputs(work.manifest, report.outputs)
+    version = None
+    if work.manifest.outputs:
+        version = _make_version(work, files, artifacts)
+        _add_lineage(work, version)
+        _add_strategy(work, version)
+    _add_metrics(work, version, report.measurements)
+    return seal_version(principal=work.owner, version=version) if version is not None else None
+
+
+def _work_of(job: Job) -> _Work:
+    """The made version belongs to the submitter, whose rights were checked at submission; the work is done since."""
+    manifest = OperationManifest.model_validate(job.operation.manifest)
+    rows = list(job.inputs.select_related("version__repository__team", "artifact").order_by("port", "position"))
+    inputs = {port.name: [row for row in rows if row.port == port.name] for port in manifest.inputs}
+    owner = Principal(
+        name=job.created_by.username,
+        user_id=job.created_by_id,
+        scopes=frozenset({Scope.READ, Scope.WRITE}),
+        is_superuser=True,
+    )
+    return _Work(job, manifest, inputs, owner)
+
+
+def _merged_outputs(
+    manifest: OperationManifest, outputs: Mapping[str, OutputReport]
+) -> tuple[list[FileEntry], list[ArtifactDescription]]:
+    """The files and artifacts of all output ports: the first port's as they are, the others' below ``port/``."""
+    ports = {port.name: port for port in manifest.outputs}
+    for name in outputs:
+        if name not in ports:
+            raise UnknownName("output port", name, ports)
+    files: list[FileEntry] = []
+    artifacts: list[ArtifactDescription] = []
+    for position, port in enumerate(manifest.outputs):
+        output = outputs.get(port.name)
+        if output is None:
+            if port.required:
+                raise InvalidReport(f"{manifest.name} did not report its output {port.name!r}.")
+            continue
+        _check_output(manifest, port, output)
+        prefix = f"{port.name}/" if position else ""
+        files += [file.model_copy(update={"path": prefix + file.path}) for file in output.files]
+        artifacts += [
+            artifact.model_copy(
+                update={
+                    "files": tuple(prefix + path for path in artifact.files),
+                    "details": storable(artifact.details),
+                }
+            )
+            for artifact in output.artifacts
+        ]
+    return files, artifacts
+
+
+def _check_output(manifest: OperationManifest, port: Port, output: OutputReport) -> None:
+    formats = [artifact.format for artifact in output.artifacts]
+    if port.formats and not set(formats) & set(port.formats):
+        raise InvalidReport(
+            f"{manifest.name} made {', '.join(formats)} for its output {port.name!r}, not {' or '.join(port.formats)}."
+        )
+    known = {file.path for file in output.files}
+    for artifact in output.artifacts:
+        for path in artifact.files:
+            if path not in known:
+                raise InvalidReport(f"The artifact {artifact.name!r} names {path!r}, which is not among the files.")
+
+
+def _make_version(work: _Work, files: Sequence[FileEntry], artifacts: Sequence[ArtifactDescription]) -> Version:
+    job = work.job
+    blobs = _uploaded_blobs(job, files)
+    version = create_version(
+        principal=work.owner,
+        repository=_target_of(work),
+        notes=f"Made by {job.operation.name}, job {job.pk}.",
+        job_id=job.pk,
+    )
+    for file in files:
+        add_file(principal=work.owner, version=version, path=file.path, blob=blobs[file.sha256])
+    for artifact in artifacts:
+        add_artifact(principal=work.owner, version=version, description=artifact)
+    return version
+
+
+def _uploaded_blobs(job: Job, files: Sequence[FileEntry]) -> dict[str, Blob]:
+    """The blobs of the files; each must have come up through an upload of this job, in this or an earlier attempt."""
+    uploads = Upload.objects.select_related("blob").filter(
+        job_id=job.pk,
+        attempt__lte=job.attempt,
+        state=Upload.State.COMPLETE,
+        blob__in={file.sha256 for file in files},
+    )
+    blobs = {upload.blob.pk: upload.blob for upload in uploads if upload.blob is not None}
+    for file in files:
+        blob = blobs.get(file.sha256)
+        if blob is None:
+            raise InvalidReport(f"The file {file.path!r} ({file.sha256}) was not uploaded by this job.")
+        if blob.size != file.size:
+            raise InvalidReport(f"The file {file.path!r} was reported with {file.size} bytes; it has {blob.size}.")
+    return blobs
+
+
+def _target_of(work: _Work) -> Repository:
+    """The model that takes the result; made if it is not there, also when another job makes it at this moment."""
+    if not work.job.outputs:
+        raise InvalidReport(f"Job {work.job.pk} does not say which model takes its result.")
+    _, _, name = next(iter(work.job.outputs.values())).partition("/")
+    rows = Repository.objects.select_related("team").filter(
+        team_id=work.job.team_id, kind=RepositoryKind.MODEL, name=name
+    )
+    found = rows.first()
+    if found is not None:
+        return found
+    try:
+        return create_repository(
+            principal=work.owner, team=work.job.team, kind=RepositoryKind.MODEL, name=name, **_description_of(work)
+        )
+    except Conflict:
+        return rows.get()
+
+
+def _description_of(work: _Work) -> RepositoryFields:
+    """A new model is described like its base, and is no more visible than any model that it comes from."""
+    fields: RepositoryFields = {}
+    if work.base is not None:
+        fields["task"] = work.base.repository.task
+        fields["licence"] = work.base.repository.licence
+    sources = [item.version.repository for items in work.inputs.values() for item in items]
+    visibilities = [source.visibility for source in sources if source.kind == RepositoryKind.MODEL]
+    if visibilities:
+        order = [Visibility.PRIVATE, Visibility.INTERNAL, Visibility.PUBLIC]
+        fields["visibility"] = min((Visibility(item) for item in visibilities), key=order.index)
+    return fields
+
+
+def _add_lineage(work: _Work, version: Version) -> None:
+    """One edge for each input of a port with a role; a version that came in twice in one role leaves one edge."""
+    seen: set[tuple[UUID, LineageRole]] = set()
+    for port in work.manifest.inputs:
+        if port.role is None:
+            continue
+        for item in work.inputs[port.name]:
+            if (item.version_id, port.role) not in seen:
+                seen.add((item.version_id, port.role))
+                weight = item.weight if port.role is LineageRole.TEACHER else None
+                add_parent(principal=work.owner, version=version, role=port.role, parent=item.version, weight=weight)
+
+
+def _add_strategy(work: _Work, version: Version) -> None:
+    manifest = work.manifest
+    if manifest.strategy is None:
+        raise InvalidReport(f"{manifest.name} makes a model but names no kind of step.")
+    method = work.job.params.get("method")
+    step = StepDescription(
+        kind=manifest.strategy,
+        method=method[:100] if isinstance(method, str) and method else manifest.method,
+        parameters=work.job.params,
+        operation=manifest.name,
+        job_id=work.job.pk,
+    )
+    inherit_strategy(principal=work.owner, version=version, base=work.base, step=step)
+
+
+def _add_metrics(work: _Work, version: Version | None, measurements: Sequence[Measurement]) -> None:
+    """The measurements are about the ``measured`` input if the operation has one, else about the made version."""
+    ports = [port.name for port in work.manifest.inputs if port.measured and work.inputs[port.name]]
+    measured = work.inputs[ports[0]][0] if ports else None
+    subject = measured.version if measured else version
+    if not measurements:
+        return
+    if subject is None:
+        raise InvalidReport(f"{work.manifest.name} makes no model and measures no input, but reported measurements.")
+    artifact = measured.artifact if measured else subject.artifacts.first()
+    for item in measurements:
+        add_metric(
+            principal=work.owner,
+            version=subject,
+            name=item.name,
+            value=item.value,
+            source=MetricSource.MEASURED,
+            dataset=_dataset_of(work, item.dataset_port),
+            split=(item.split or "")[:60],
+            artifact=artifact,
+            runtime=(item.runtime or "")[:40],
+            device=(item.device or "")[:100],
+            details=storable(item.details),
+            job_id=work.job.pk,
+        )
+
+
+def _dataset_of(work: _Work, port: str | None) -> Version | None:
+    if port is None:
+        return None
+    known = [item.name for item in work.manifest.inputs if item.kind == RepositoryKind.DATASET]
+    if port not in known:
+        raise UnknownName("data set port", port, known)
+    items = work.inputs[port]
+    return items[0].version if items else None
