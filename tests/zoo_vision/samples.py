@@ -15,6 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
+
 from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.execution import LocalContext, Workplace

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput
-
 from zoo_vision.datasets import ImageSplit
 
 
@@ -26,6 +25,7 @@ def check_input_fits(reference: str, preprocessing: Preprocessing, shape: Sequen
 
     Raises:
         InvalidInput: another number of dimensions, of channels, or another size.
+
     """
     height, width = preprocessing.crop
     wanted = (
@@ -48,6 +48,7 @@ def check_classes_fit(reference: str, split: ImageSplit, preprocessing: Preproce
 
     Raises:
         InvalidInput: the model was made for another number of classes.
+
     """
     wanted = len(split.classes) + preprocessing.label_offset
     if outputs is not None and outputs != wanted:
@@ -64,6 +65,7 @@ def check_pictures_fit(split: ImageSplit, preprocessing: Preprocessing) -> None:
 
     Raises:
         InvalidInput: they are smaller than the crop and nothing enlarges them, or colour would silently be lost.
+
     """
     height, width, channels = split.sample_shape
     if channels == 3 and preprocessing.channels == 1:

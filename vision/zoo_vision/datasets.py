@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from zoo_sdk.artifacts import DatasetDescription, Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_sdk.names import checked_path
-
 from zoo_vision.folders import list_pictures
 from zoo_vision.idx import MAX_ARRAY_BYTES, read_idx
 from zoo_vision.npz import read_npz
@@ -81,6 +81,7 @@ class ImageSplit:
 
         Raises:
             InvalidInput: the pictures have different shapes, or are too many for one array.
+
         """
         if isinstance(self.source, ArrayPictures):
             return self.source.array
@@ -110,6 +111,7 @@ class ImageSplit:
             size: samples in a batch; the last one may have fewer.
             limit: stop after that many samples.
             indices: the positions to read, in this order; all by default.
+
         """
         chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
         chosen = chosen[:limit]
@@ -124,6 +126,7 @@ def open_split(item: InputItem, split: str) -> ImageSplit:
     Raises:
         InvalidInput: no data set, files that are missing, damaged, too large or disagree with each other.
         UnknownName: no split of that name.
+
     """
     if item.dataset is None:
         raise InvalidInput(f"{item.reference} is not a data set.", hint="Give a data set version to this input.")

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, OperationContext
 from zoo_sdk.errors import InvalidInput
-
 from zoo_vision.datasets import ImageSplit
 from zoo_vision.scoring import ClassificationScore
 
@@ -52,6 +52,7 @@ def artifact_bytes(item: InputItem) -> int:
 
     Raises:
         InvalidInput: the input is no model.
+
     """
     if item.artifact is None:
         raise InvalidInput(f"{item.reference} is not a model.", hint="Give a model version to this input.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+
 from zoo_sdk.errors import InvalidInput
 
 MAX_PIXELS = 64_000_000
@@ -43,6 +44,7 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> tuple[FolderPictures,
 
     Raises:
         InvalidInput: no such folder, a sub-folder that is no class, a file that is no picture, or nothing at all.
+
     """
     if not folder.is_dir():
         raise InvalidInput(

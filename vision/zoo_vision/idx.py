@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
 from zoo_sdk.errors import InvalidInput
 
 MAX_ARRAY_BYTES = 8 * 1024**3
@@ -33,6 +34,7 @@ def read_idx(path: Path, *, dimensions: tuple[int, ...]) -> NDArray[Any]:
 
     Raises:
         InvalidInput: wrong magic, type or dimensions, a size beyond the bound, too few or too many bytes.
+
     """
     size = path.stat().st_size
     with path.open("rb") as raw:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from zoo_sdk.errors import InvalidInput, UnknownName
 
+from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_vision.idx import MAX_ARRAY_BYTES
 
 _HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -22,6 +22,7 @@ def read_npz(path: Path, name: str) -> NDArray[Any]:
     Raises:
         InvalidInput: no archive, a pickled object array, a size beyond the bound or other than the header's.
         UnknownName: no array of that name.
+
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import ParityFailed
 
@@ -35,6 +36,7 @@ def check_parity(
 
     Raises:
         ParityFailed: with the figures in its text and in ``facts``.
+
     """
     if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
         raise ParityFailed(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.errors import InvalidInput
 
@@ -37,6 +38,7 @@ def prepare(
 
     Raises:
         InvalidInput: a picture has another number of channels, or is smaller than the crop.
+
     """
     if isinstance(images, np.ndarray) and preprocessing.resize is None:
         return _normalised(_with_channels(_cropped(images, preprocessing.crop), preprocessing), preprocessing)
@@ -87,6 +89,7 @@ def native_preprocessing(split: "ImageSplit") -> Preprocessing:
 
     Raises:
         InvalidInput: the pictures have different sizes.
+
     """
     height, width, channels = split.sample_shape
     if height is None or width is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
 
@@ -33,6 +34,7 @@ class ClassificationScore:
         Raises:
             OperationError: the outputs are not (B, C) or not finite.
             InvalidInput: a label is not one of the C classes.
+
         """
         if logits.ndim != 2 or len(logits) != len(labels):
             raise OperationError(f"The model gave outputs of the shape {logits.shape} for {len(labels)} samples.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import InvalidInput
 
@@ -81,6 +82,7 @@ def threads_to_use(asked: int | None, context: OperationContext) -> int:
 
     Raises:
         InvalidInput: more are asked for than the worker gives.
+
     """
     if asked is not None and asked > context.threads:
         raise InvalidInput(
@@ -109,6 +111,7 @@ def measure_latency(
         warmup: calls before the clock starts.
         blocks: independent blocks, whose medians are compared.
         between_blocks: called as ``f(done, blocks)`` after each block, outside the timed part (progress, cancelling).
+
     """
     for _ in range(warmup):
         run()

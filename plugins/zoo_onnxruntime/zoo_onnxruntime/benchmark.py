@@ -1,12 +1,11 @@
 """``onnxruntime.benchmark``: latency and throughput of an ONNX model on this worker."""
 
+from zoo_onnxruntime.runtime import DEVICE, RUNTIME, open_classifier
+from zoo_onnxruntime.specs import BenchmarkParams
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_vision.preprocessing import random_inputs
 from zoo_vision.timing import measure_latency, report_latency, threads_to_use
-
-from zoo_onnxruntime.runtime import DEVICE, RUNTIME, open_classifier
-from zoo_onnxruntime.specs import BenchmarkParams
 
 
 def run(params: BenchmarkParams, inputs: Inputs, context: OperationContext) -> None:

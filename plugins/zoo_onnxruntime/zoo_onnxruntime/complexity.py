@@ -31,6 +31,7 @@ _QUANTISATION_INPUTS = {
     "DequantizeLinear": (1, 2),
     "QLinearConv": (1, 2, 4, 5, 6, 7),
     "QLinearMatMul": (1, 2, 4, 5, 6, 7),
+    "QGemm": (1, 2, 4, 5, 7, 8),
     "ConvInteger": (2, 3),
     "MatMulInteger": (2, 3),
 }
@@ -61,7 +62,8 @@ def count_parameters(model: ModelProto) -> int:
     return sum(
         math.prod(tensor.dims)
         for tensor in model.graph.initializer
-        if tensor.name not in describing and tensor.data_type in _WEIGHT_TYPES
+        # A scalar is a factor that an exporter wrote down, not something learnt.
+        if tensor.dims and tensor.name not in describing and tensor.data_type in _WEIGHT_TYPES
     )
 
 
@@ -107,9 +109,15 @@ def _transposed_convolution(node: NodeProto, shapes: Mapping[str, Shape]) -> int
     return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
 
 
-def _gemm(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
-    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+def _gemm(weight_at: int) -> Callable[[NodeProto, Mapping[str, Shape]], int]:
+    """Rows of the first matrix x all values of the second; reads no output, whose shape QGemm does not tell."""
+
+    def count(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        rows = shapes[node.input[0]][1 if transposed else 0]
+        return rows * math.prod(shapes[node.input[weight_at]])
+
+    return count
 
 
 def _product(node: NodeProto, shapes: Mapping[str, Shape]) -> int:
@@ -121,7 +129,8 @@ _COUNTERS: Mapping[str, Callable[[NodeProto, Mapping[str, Shape]], int]] = {
     "ConvInteger": _convolution(1),
     "QLinearConv": _convolution(3),
     "ConvTranspose": _transposed_convolution,
-    "Gemm": _gemm,
+    "Gemm": _gemm(1),
+    "QGemm": _gemm(3),
     "MatMul": _product,
     "MatMulInteger": _product,
     "QLinearMatMul": _product,

@@ -1,14 +1,13 @@
 """``onnxruntime.evaluate``: accuracy, size, parameters and multiply-accumulates of an ONNX classifier."""
 
+from zoo_onnxruntime.complexity import count_macs, count_parameters, load_graph
+from zoo_onnxruntime.runtime import DEVICE, RUNTIME, open_classifier
+from zoo_onnxruntime.specs import EvaluateParams
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit
 from zoo_vision.datasets import open_split
 from zoo_vision.evaluation import padded, report_complexity, score_split
 from zoo_vision.scoring import report
-
-from zoo_onnxruntime.complexity import count_macs, count_parameters, load_graph
-from zoo_onnxruntime.runtime import DEVICE, RUNTIME, open_classifier
-from zoo_onnxruntime.specs import EvaluateParams
 
 
 def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> None:

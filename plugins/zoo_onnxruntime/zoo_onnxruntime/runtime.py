@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError
@@ -55,6 +56,7 @@ def open_classifier(item: InputItem, threads: int) -> Classifier:
     Raises:
         InvalidInput: no preprocessing, another format, a file that ONNX Runtime refuses, several inputs or outputs, or
             an input that is not what the preprocessing makes.
+
     """
     preprocessing = preprocessing_of(item)
     if item.artifact is None or item.artifact.format != "onnx":

@@ -1,6 +1,7 @@
 """What this plugin can do, as data: importing this module imports no framework."""
 
 from pydantic import Field
+
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind
 

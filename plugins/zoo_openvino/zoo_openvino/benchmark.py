@@ -1,13 +1,12 @@
 """``openvino.benchmark``: latency and throughput of a model in OpenVINO on this worker."""
 
+from zoo_openvino.runtime import DEVICE, RUNTIME, compile_classifier, read_model
+from zoo_openvino.specs import BenchmarkParams
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_vision.agreement import preprocessing_of
 from zoo_vision.preprocessing import random_inputs
 from zoo_vision.timing import measure_latency, report_latency, threads_to_use
-
-from zoo_openvino.runtime import DEVICE, RUNTIME, compile_classifier, read_model
-from zoo_openvino.specs import BenchmarkParams
 
 
 def run(params: BenchmarkParams, inputs: Inputs, context: OperationContext) -> None:

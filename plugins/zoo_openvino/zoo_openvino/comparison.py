@@ -6,6 +6,8 @@ from dataclasses import asdict
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+
+from zoo_openvino.runtime import class_count, compile_classifier
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, OperationContext
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit
@@ -13,8 +15,6 @@ from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import padded
 from zoo_vision.parity import ParityFigures
 from zoo_vision.preprocessing import random_inputs
-
-from zoo_openvino.runtime import class_count, compile_classifier
 
 BATCH = 32
 PRECISION_HINT = "f32"

@@ -3,15 +3,15 @@
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+
+from zoo_openvino.comparison import open_fitting_split, outputs_of, parity_details, random_batches, real_batches
+from zoo_openvino.runtime import RUNTIME, dimensions, read_file, read_model, signature_of, unreadable, versions
+from zoo_openvino.specs import ConvertParams
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.vocabulary import Precision
 from zoo_vision.agreement import check_input_fits, preprocessing_of
 from zoo_vision.parity import ParityFigures, check_parity, report_parity
-
-from zoo_openvino.comparison import open_fitting_split, outputs_of, parity_details, random_batches, real_batches
-from zoo_openvino.runtime import RUNTIME, dimensions, read_file, read_model, signature_of, unreadable, versions
-from zoo_openvino.specs import ConvertParams
 
 RELATIVE_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
 FILES = ("model.xml", "model.bin")

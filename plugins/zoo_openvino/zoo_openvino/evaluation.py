@@ -1,14 +1,13 @@
 """``openvino.evaluate``: accuracy, size, parameters and multiply-accumulates of a classifier in OpenVINO."""
 
-from zoo_sdk.context import Inputs, OperationContext
-from zoo_vision.agreement import preprocessing_of
-from zoo_vision.evaluation import padded, report_complexity, score_split
-from zoo_vision.scoring import report
-
 from zoo_openvino.comparison import open_fitting_split
 from zoo_openvino.complexity import count_int8_operations, count_macs, count_parameters
 from zoo_openvino.runtime import DEVICE, RUNTIME, compile_classifier, dimensions, read_model, with_batch
 from zoo_openvino.specs import EvaluateParams
+from zoo_sdk.context import Inputs, OperationContext
+from zoo_vision.agreement import preprocessing_of
+from zoo_vision.evaluation import padded, report_complexity, score_split
+from zoo_vision.scoring import report
 
 
 def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> None:

@@ -7,6 +7,12 @@ import nncf
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+
+from zoo_openvino.comparison import open_fitting_split, outputs_of, parity_details, real_batches
+from zoo_openvino.complexity import count_int8_operations
+from zoo_openvino.conversion import FILES
+from zoo_openvino.runtime import RUNTIME, dimensions, read_file, read_model, signature_of, unreadable, versions
+from zoo_openvino.specs import QuantizeParams
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
@@ -14,12 +20,6 @@ from zoo_sdk.vocabulary import Precision
 from zoo_vision.agreement import check_input_fits, preprocessing_of
 from zoo_vision.datasets import ImageSplit
 from zoo_vision.parity import check_parity, report_parity
-
-from zoo_openvino.comparison import open_fitting_split, outputs_of, parity_details, real_batches
-from zoo_openvino.complexity import count_int8_operations
-from zoo_openvino.conversion import FILES
-from zoo_openvino.runtime import RUNTIME, dimensions, read_file, read_model, signature_of, unreadable, versions
-from zoo_openvino.specs import QuantizeParams
 
 DEFAULT_PARITY_SPLIT = "test"
 
@@ -115,7 +115,8 @@ def _quantised(
         )
     except nncf.ValidationError as error:
         raise InvalidInput(
-            f"NNCF refuses the ignored operations: {error}", hint="Use names and types that occur in the model."
+            f"NNCF refuses the ignored operations: {' '.join(str(error).split())}",
+            hint="Use names and types that occur in the model.",
         ) from error
 
 

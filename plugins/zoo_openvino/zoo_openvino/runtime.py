@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+
 from zoo_sdk.artifacts import Preprocessing, Signature, TensorSpec
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError
@@ -40,6 +41,7 @@ def read_model(item: InputItem) -> ov.Model:
 
     Raises:
         InvalidInput: another format, a file that OpenVINO refuses, several inputs or outputs.
+
     """
     artifact = item.artifact
     if artifact is None or artifact.format not in {"onnx", "openvino-ir"}:
@@ -124,6 +126,7 @@ def compile_classifier(
 
     Raises:
         InvalidInput: the model's input is not what the preprocessing makes.
+
     """
     shape = dimensions(model.input(0))
     check_input_fits(reference, preprocessing, shape)

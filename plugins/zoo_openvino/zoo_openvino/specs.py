@@ -3,6 +3,7 @@
 from typing import Literal
 
 from pydantic import Field
+
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
 
