@@ -64,8 +64,10 @@ class OperationContext(Protocol):
     """Such as ``("cpu",)`` or ``("cuda:0",)``."""
     threads: int
     """CPU threads that the operation may use."""
-    scratch: Path
-    """An empty folder that is deleted after the attempt."""
+
+    @property
+    def scratch(self) -> Path:
+        """An empty folder that is deleted after the attempt."""
 
     def output(self, port: str = "model") -> Path:
         """The folder into which that output's files are written."""
