@@ -1,0 +1,300 @@
+"""One attempt at a job: inputs, child, outputs, report."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zoo_sdk.artifacts import FileEntry
+from zoo_sdk.context import InputItem, Inputs
+from zoo_sdk.discovery import find_operation
+from zoo_sdk.errors import InvalidInput, LeaseLost, OperationError, Unavailable, ZooError
+from zoo_sdk.messages import (
+    Assignment,
+    EventBody,
+    FailureReport,
+    FinishReport,
+    MetricEvent,
+    OutputReport,
+    StateEvent,
+)
+from zoo_sdk.operations import Resources
+from zoo_sdk.vocabulary import FINAL_JOB_STATES, FailureCause
+from zoo_worker.cache import InputCache
+from zoo_worker.events import EventSender
+from zoo_worker.failures import make_failure
+from zoo_worker.handover import ChildOrder, ChildResult, Failure
+from zoo_worker.journal import Journal, RunStatus
+from zoo_worker.machine import distributions_of, usable_memory_bytes, usable_threads
+from zoo_worker.registry import AttemptRoutes, persistently
+from zoo_worker.state import StateFolder, remove_tree
+from zoo_worker.stopping import FENCED, Stop, Stopped, StopReason
+from zoo_worker.streams import RateLimit
+from zoo_worker.supervisor import Limits, Supervisor
+from zoo_worker.uploads import output_files, upload_file
+from zoo_worker.vital_signs import VitalSigns
+
+logger = logging.getLogger(__name__)
+
+REPORT_PATIENCE_SECONDS = 900.0
+RELEASE_PATIENCE_SECONDS = 10.0
+FLUSH_SECONDS = 10.0
+MEMORY_SHARE = 0.95
+"""Of the machine's memory: beyond it the operation is ended, before the kernel picks a victim among all processes."""
+POINTS_PER_SECOND, POINTS_AT_ONCE = 20, 2000
+"""Curve points that go to the registry's events; MLflow gets all of them."""
+UPLOAD_STOPS = frozenset({StopReason.CANCELLED, StopReason.LEASE_LOST})
+"""A finished child's outputs are worth sending even while the worker shuts down or the registry was away for long."""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What an attempt uses of its worker."""
+
+    state: StateFolder
+    cache: InputCache
+    grace_seconds: float
+    machine: dict[str, Any]
+    secrets: tuple[str, ...]
+    mlflow_run_id: Callable[[str, int], str | None] = lambda _job, _attempt: None
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """Carries out one assignment; :meth:`run` never raises for what may go wrong with a job."""
+
+    assignment: Assignment
+    routes: AttemptRoutes
+    stop: Stop
+    events: EventSender
+    journal: Journal
+    tools: Tools
+    _points: RateLimit = field(default_factory=lambda: RateLimit(POINTS_PER_SECOND, POINTS_AT_ONCE))
+
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return str(self.assignment.job_id)
+
+    @property
+    def mark(self) -> str:
+        """The attempt's name in files and processes."""
+        return f"{self.job}-{self.assignment.attempt}"
+
+    @property
+    def folder(self) -> Path:
+        """The attempt's own folder."""
+        return self.tools.state.attempts / self.mark
+
+    def run(self) -> RunStatus:
+        """Work and report; the answer is what becomes of the MLflow run."""
+        try:
+            outcome = self._outcome()
+            failure = self._finish(outcome) if isinstance(outcome, FinishReport) else outcome
+            if failure is None:
+                return "FINISHED"
+            self._fail(failure)
+        except Stopped as stopped:
+            self._end_stopped(stopped.reason)
+            return "KILLED"
+        except LeaseLost as error:
+            logger.warning("attempt %s is no longer ours: %s", self.mark, error)
+            return "KILLED"
+        finally:
+            remove_tree(self.folder)
+        return "FAILED"
+
+    def _outcome(self) -> FinishReport | Failure:
+        try:
+            files = [entry for items in self.assignment.inputs.values() for item in items for entry in item.files]
+            with self.tools.cache.holding(files):
+                self._say("inputs", f"{len(files)} files")
+                order = self._order(self._materialise())
+                result = self._supervise(order)
+        except LeaseLost:
+            raise
+        except (ZooError, OSError) as error:
+            return _own_failure(error, "The inputs could not be prepared")
+        if result.failure is not None:
+            return result.failure
+        try:
+            return self._upload(order, result)
+        except LeaseLost:
+            raise
+        except (OperationError, InvalidInput) as error:
+            return make_failure(FailureCause.PLUGIN_ERROR, error.code, str(error), error.facts)
+        except (ZooError, OSError) as error:
+            return _own_failure(error, "The outputs could not be sent")
+
+    def _materialise(self) -> Inputs:
+        ports: dict[str, tuple[InputItem, ...]] = {}
+        for port, items in self.assignment.inputs.items():
+            made = []
+            for position, item in enumerate(items):
+                folder = self.folder / "inputs" / port / str(position)
+                folder.mkdir(parents=True)
+                for entry in item.files:
+                    self.stop.check()
+                    self.tools.cache.materialise(entry, folder / entry.path, self.routes.blob, self.stop.check)
+                made.append(
+                    InputItem(
+                        reference=item.reference,
+                        folder=folder,
+                        artifact=item.artifact,
+                        dataset=item.dataset,
+                        weight=item.weight,
+                    )
+                )
+            ports[port] = tuple(made)
+        return Inputs(ports=ports)
+
+    def _order(self, inputs: Inputs) -> ChildOrder:
+        resources = _resources(self.assignment.operation)
+        for name in ("scratch", "outputs"):
+            (self.folder / name).mkdir(parents=True)
+        return ChildOrder(
+            operation=self.assignment.operation,
+            operation_version=self.assignment.operation_version,
+            params=self.assignment.params,
+            inputs=inputs,
+            seed=self.assignment.seed,
+            devices=tuple(f"cuda:{number}" for number in range(resources.gpus)) or ("cpu",),
+            threads=min(usable_threads(), resources.threads or usable_threads()),
+            scratch=self.folder / "scratch",
+            outputs=self.folder / "outputs",
+            checkpoints=self.tools.state.checkpoints(self.job),
+            result=self.folder / "result.json",
+        )
+
+    def _supervise(self, order: ChildOrder) -> ChildResult:
+        self.stop.check()
+        vital_signs = VitalSigns(self.journal.metric, self.tools.state.root)
+        supervisor = Supervisor(
+            order=order,
+            mark=self.mark,
+            limits=Limits(
+                time_seconds=self.assignment.time_limit_seconds,
+                grace_seconds=self.tools.grace_seconds,
+                memory_bytes=int(usable_memory_bytes() * MEMORY_SHARE),
+            ),
+            stop=self.stop,
+            running_folder=self.tools.state.running,
+            on_event=self._take_event,
+            on_tick=vital_signs.tick,
+            secrets=self.tools.secrets,
+        )
+        self._say("running", self.assignment.operation)
+        result = supervisor.run()
+        vital_signs.sample()
+        for measurement in result.measurements:
+            self.journal.metric(measurement.name, measurement.value)
+        return result
+
+    def _take_event(self, body: EventBody) -> None:
+        if isinstance(body, MetricEvent):
+            self.journal.metric(body.name, body.value, body.step)
+            if not self._points.allows():
+                return
+        self.events.add(body)
+
+    def _upload(self, order: ChildOrder, result: ChildResult) -> FinishReport:
+        self._say("uploading", "")
+        outputs = {}
+        for port, artifacts in result.artifacts.items():
+            files = tuple(self._send(name, path) for name, path in output_files(order.outputs / port))
+            outputs[port] = OutputReport(artifacts=artifacts, files=files)
+        return FinishReport(
+            outputs=outputs,
+            measurements=result.measurements,
+            environment=self._environment(),
+            mlflow_run_id=self.tools.mlflow_run_id(self.job, self.assignment.attempt),
+        )
+
+    def _send(self, name: str, path: Path) -> FileEntry:
+        return upload_file(self.routes, name, path, lambda: self.stop.check(UPLOAD_STOPS))
+
+    def _finish(self, report: FinishReport) -> Failure | None:
+        self._flush()
+        try:
+            job = self._report(lambda: self.routes.finish(report))
+        except LeaseLost:
+            raise
+        except Unavailable as error:
+            raise Stopped(StopReason.LEASE_EXPIRED) from error
+        except ZooError as error:
+            return make_failure(
+                FailureCause.PLUGIN_ERROR, error.code, f"The registry refused the result: {error}", error.facts
+            )
+        if job.get("result"):
+            self.journal.tag("zoo.version", str(job["result"]))
+        self._forget_checkpoints(job)
+        return None
+
+    def _fail(self, failure: Failure) -> None:
+        self._flush()
+        logger.warning("attempt %s failed (%s): %s", self.mark, failure.cause, failure.message)
+        report = FailureReport(
+            **failure.model_dump(),
+            environment=self._environment(),
+            mlflow_run_id=self.tools.mlflow_run_id(self.job, self.assignment.attempt),
+        )
+        try:
+            self._forget_checkpoints(self._report(lambda: self.routes.fail(report)))
+        except LeaseLost:
+            raise
+        except ZooError as error:
+            logger.error("the failure of attempt %s could not be reported: %s", self.mark, error)  # noqa: TRY400
+
+    def _end_stopped(self, reason: StopReason) -> None:
+        logger.warning("attempt %s stopped: %s", self.mark, reason)
+        if reason in FENCED:
+            return
+        self._flush()
+        if reason == StopReason.CANCELLED:
+            try:
+                self._fail(make_failure(FailureCause.CANCELLED, "cancelled", "The job was cancelled."))
+            except LeaseLost as error:
+                logger.warning("attempt %s: %s", self.mark, error)
+            return
+        try:
+            persistently(self.routes.release, seconds=RELEASE_PATIENCE_SECONDS)
+        except ZooError as error:
+            logger.warning("attempt %s could not be given back, its lease will expire: %s", self.mark, error)
+
+    def _report(self, call: Callable[[], Answer]) -> Answer:
+        return persistently(
+            call, seconds=REPORT_PATIENCE_SECONDS, give_up=lambda: self.stop.reason == StopReason.RELEASED
+        )
+
+    def _flush(self) -> None:
+        started = time.monotonic()
+        if not self.events.flush(FLUSH_SECONDS):
+            logger.warning("events of attempt %s are still unsent after %.0f s", self.mark, time.monotonic() - started)
+
+    def _forget_checkpoints(self, job: dict[str, Any]) -> None:
+        if job.get("state") in FINAL_JOB_STATES:
+            remove_tree(self.tools.state.checkpoint_root / self.job)
+
+    def _environment(self) -> dict[str, Any]:
+        return {**self.tools.machine, "distributions": distributions_of(self.assignment.operation)}
+
+    def _say(self, state: str, message: str) -> None:
+        self.events.add(StateEvent(state=state, message=message))
+
+
+def _resources(operation: str) -> Resources:
+    try:
+        return find_operation(operation).resources
+    except ZooError:  # the child will say what is wrong with it
+        return Resources()
+
+
+def _own_failure(error: ZooError | OSError, what: str) -> Failure:
+    """A fault of the worker's own work; a new attempt, perhaps elsewhere, may go better."""
+    code = error.code if isinstance(error, ZooError) else "worker-fault"
+    facts = error.facts if isinstance(error, ZooError) else {"errno": error.errno}
+    return make_failure(FailureCause.INFRASTRUCTURE, code, f"{what}: {error}", facts)

@@ -1,0 +1,105 @@
+"""What this machine is: the environment record that goes with every result."""
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points
+from pathlib import Path
+from typing import Any
+
+import psutil
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from zoo_sdk.discovery import ENTRY_POINT_GROUP
+
+NVIDIA_QUERY = (
+    "nvidia-smi", "--query-gpu=name,memory.total,driver_version,uuid", "--format=csv,noheader,nounits",
+)  # fmt: skip
+
+
+def describe_machine(*, worker: str, image: str | None = None) -> dict[str, Any]:
+    """Python, platform, processor, memory, GPUs with their driver, and the container image if there is one."""
+    return {
+        "worker": worker,
+        "python": {"version": platform.python_version(), "implementation": platform.python_implementation()},
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu": {"model": cpu_model(), "threads": usable_threads(), "cores": psutil.cpu_count(logical=False)},
+        "memory_bytes": usable_memory_bytes(),
+        "gpus": [dict(gpu) for gpu in gpus()],
+        "image": image,
+    }
+
+
+@cache
+def gpus() -> tuple[dict[str, str], ...]:
+    """The NVIDIA devices with name, memory in MiB, driver and id; empty without ``nvidia-smi``."""
+    try:
+        answer = subprocess.run(NVIDIA_QUERY, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    names = ("name", "memory_mib", "driver", "uuid")
+    rows = (tuple(cell.strip() for cell in line.split(",")) for line in answer.stdout.splitlines())
+    return tuple(dict(zip(names, row, strict=True)) for row in rows if len(row) == len(names))
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name as the kernel tells it."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def usable_threads() -> int:
+    """The CPUs that this process may use; ``OMP_NUM_THREADS`` of the worker lowers it."""
+    available = len(os.sched_getaffinity(0))
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(available, int(limit)) if limit.isdigit() and int(limit) > 0 else available
+
+
+@cache
+def usable_memory_bytes() -> int:
+    """The machine's memory, or the control group's limit where that is lower."""
+    total = psutil.virtual_memory().total
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
+
+
+@cache
+def distributions_of(operation: str) -> dict[str, str]:
+    """Name and version of the distribution that offers an operation, and of everything it requires, as installed."""
+    point = next((item for item in entry_points(group=ENTRY_POINT_GROUP) if item.name == operation), None)
+    if point is None or point.dist is None:
+        return {}
+    found: dict[str, str] = {}
+    waiting: list[Distribution] = [point.dist]
+    while waiting:
+        item = waiting.pop()
+        name = canonicalize_name(item.name)
+        if name not in found:
+            found[name] = item.version
+            waiting.extend(_required(item))
+    return dict(sorted(found.items()))
+
+
+def _required(item: Distribution) -> Iterator[Distribution]:
+    for line in item.requires or ():
+        try:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                yield distribution(requirement.name)
+        except (InvalidRequirement, PackageNotFoundError):
+            continue
