@@ -190,7 +190,7 @@ class Supervisor:
         if code == -signal.SIGKILL and oom_kills > 0:
             return self._failed(
                 FailureCause.OUT_OF_MEMORY, "killed-for-memory",
-                f"The kernel killed the operation for want of memory; it was seen at {self._peak_bytes / 2**30:.2f} GiB.",
+                f"The kernel killed the operation for want of memory; it used {self._peak_bytes / 2**30:.2f} GiB.",
             )  # fmt: skip
         return self._failed(FailureCause.PLUGIN_ERROR, *_abrupt_end(code), exit_code=code)
 
