@@ -1,6 +1,8 @@
 """Finds and ends the processes that a killed Zoo left behind, and orphans while one runs."""
 
 import os
+import signal
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -23,7 +25,7 @@ def marked_processes(home: Home) -> list[psutil.Process]:
 
 
 def family_of(number: int) -> dict[str, float]:
-    """A process and all its descendants, with the times of their creation: what ``zoo.json`` keeps for the next start."""
+    """A process and all its descendants with the times of their creation, for ``zoo.json``."""
     family = {}
     with suppress(psutil.Error):
         for process in (psutil.Process(number), *descendants(number)):
@@ -58,8 +60,9 @@ def end_leftovers(home: Home, servers: Sequence[psutil.Process] = ()) -> list[st
     end_processes(others, seconds=10)
     for server in servers:
         with suppress(psutil.Error):
-            server.send_signal(2)
-    psutil.wait_procs(servers, timeout=30)
+            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGCONT)
+    wait_gone(servers, seconds=30)
     end_processes(servers, seconds=1)
     return names
 
@@ -70,11 +73,33 @@ def end_processes(processes: Iterable[psutil.Process], seconds: float) -> None:
     for process in waiting:
         with suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(waiting, timeout=seconds)
+    alive = wait_gone(waiting, seconds)
     for process in alive:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=10)
+    wait_gone(alive, seconds=10)
+
+
+def wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until they have ended; returns those that have not.
+
+    A zombie has ended: in a container without an init process nobody may ever collect it.
+    """
+    deadline = time.monotonic() + seconds
+    alive = [process for process in processes if not _has_ended(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+        alive = [process for process in alive if not _has_ended(process)]
+    return alive
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)  # collects it where it is ours, also by adoption
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def descendants(number: int) -> list[psutil.Process]:

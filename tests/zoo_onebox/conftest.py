@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from zoo_onebox.home import Home
 from zoo_onebox.leftovers import end_processes, marked_processes
 
@@ -25,7 +26,7 @@ class Started:
 
     def __init__(self, command: list[str], home: Path, environment: dict[str, str] | None = None) -> None:
         self.home = Home(home)
-        self._output = tempfile.NamedTemporaryFile("w+b", prefix="zoo-test-", suffix=".out")
+        self._output = tempfile.NamedTemporaryFile("w+b", prefix="zoo-test-")  # noqa: SIM115 (closed by clean_up)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ZOO_")}
         self.process = subprocess.Popen(
             command,
@@ -84,9 +85,10 @@ def home() -> Iterator[Path]:
 
 
 def remove_home(path: Path) -> None:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         shutil.rmtree((path / "postgres" / "location").read_text().strip(), ignore_errors=True)
-    Home(path).clear_run()
+    with suppress(NotADirectoryError):
+        Home(path).clear_run()
     shutil.rmtree(path, ignore_errors=True)
 
 

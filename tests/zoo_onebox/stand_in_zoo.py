@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rich.console import Console
+
 from zoo_onebox.detach import detach
 from zoo_onebox.home import Home
 from zoo_onebox.network import is_healthy, server_url
@@ -63,18 +64,22 @@ class StandInZoo(Zoo):
         stand_ins = {
             "web": Program(
                 name="web", title="web server", stop_stage=30, environment=environment,
-                command=(sys.executable, "-c", WEB, str(self.options.port)), ready=lambda _: is_healthy(f"{self.url}/healthz"),
+                command=(sys.executable, "-c", WEB, str(self.options.port)),
+                ready=lambda _: is_healthy(f"{self.url}/healthz"),
             ),
             "worker": Program(
                 name="worker", title="worker", stop_stage=50, environment=environment,
-                secret_files={"ZOO_WORKER_TOKEN": self.home.generated_secret("worker-token")}, inherited=("ZOO_DATABASE_URL",),
+                secret_files={"ZOO_WORKER_TOKEN": self.home.generated_secret("worker-token")},
+                inherited=("ZOO_DATABASE_URL",),
                 command=(sys.executable, "-c", WORKER), ready=lambda output: "ready." in output,
             ),
             "stubborn": Program(
                 name="stubborn", title="stubborn", stop_stage=50, stop_seconds=2, environment=environment,
                 command=(sys.executable, "-c", STUBBORN), ready=lambda output: "ready." in output,
             ),
-            "broken": Program(name="broken", title="broken part", command=(sys.executable, "-c", BROKEN), ready=lambda _: False),
+            "broken": Program(
+                name="broken", title="broken part", command=(sys.executable, "-c", BROKEN), ready=lambda _: False
+            ),
             "broken-step": Step(name="broken-step", title="broken step", command=(sys.executable, "-c", BROKEN)),
         }  # fmt: skip
         return (*tasks, *(stand_ins[name] for name in self.parts if name in stand_ins))

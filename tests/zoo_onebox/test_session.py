@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from zoo_onebox.leftovers import marked_processes
+
+from zoo_onebox.leftovers import marked_processes, wait_gone
 
 from .conftest import Started, alive
 
@@ -17,7 +18,7 @@ Start = Callable[..., Started]
 
 
 def _job(started: Started) -> int:
-    return int(re.findall(r"^job (\d+)$", (started.home.logs / "worker.log").read_text(), re.M)[-1])
+    return int(re.findall(r"^job (\d+)$", (started.home.logs / "worker.log").read_text(), re.MULTILINE)[-1])
 
 
 def _sockets(folder: Path) -> list[Path]:
@@ -109,8 +110,7 @@ def test_killing_the_command_ends_the_programs_too(start: Start) -> None:
     numbers = [item.pid for item in _everything(zoo) if item.pid != _job(zoo)]
     zoo.process.kill()
     zoo.process.wait()
-    _, left = psutil.wait_procs([psutil.Process(number) for number in numbers if alive(number)], timeout=30)
-    assert not left
+    assert not wait_gone([psutil.Process(number) for number in numbers if alive(number)], seconds=30)
 
 
 def test_a_killed_manager_is_replaced_with_all_it_ran(start: Start) -> None:
