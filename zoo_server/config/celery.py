@@ -29,6 +29,11 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "end uploads that nobody continues": {
+            "task": "zoo.expire_uploads",
+            "schedule": 600.0,
+            "options": {"expires": 600},
+        },
         "forget idempotency keys": {
             "task": "zoo.jobs.forget_idempotency_keys",
             "schedule": 3600.0,

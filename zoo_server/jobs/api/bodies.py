@@ -154,11 +154,3 @@ class WorkerPage(_Body):
 
     results: list[WorkerBody]
     next: str | None
-
-
-class WorkerUploadRequest(_Body):
-    """``POST worker/jobs/{job}/attempts/{n}/uploads``."""
-
-    size: int
-    sha256: str | None = None
-    filename: str = ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Container
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
@@ -112,7 +111,7 @@ def operation_body(operation: Operation, *, with_workers: bool) -> OperationBody
     )
 
 
-def worker_body(worker: Worker, *, visible_teams: Container[UUID] | None) -> WorkerBody:
+def worker_body(worker: Worker, *, visible_teams: Container[object] | None) -> WorkerBody:
     """One worker (from ``all_workers``); ``visible_teams`` None: the caller sees every job."""
     running = list(worker.running_jobs.all())
     seen = [job for job in running if visible_teams is None or job.team_id in visible_teams]
