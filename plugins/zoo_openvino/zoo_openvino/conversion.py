@@ -4,8 +4,16 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from zoo_openvino.comparison import open_fitting_split, outputs_of, parity_details, random_batches, real_batches
-from zoo_openvino.runtime import RUNTIME, dimensions, read_file, read_model, signature_of, unreadable, versions
+from zoo_openvino.comparison import (
+    PRECISION_HINT,
+    open_fitting_split,
+    outputs_of,
+    parity_details,
+    random_batches,
+    real_batches,
+)
+from zoo_openvino.runtime import RUNTIME, dimensions, read_model, signature_of, unreadable, versions
+from zoo_openvino.saving import FILES, own_names, save
 from zoo_openvino.specs import ConvertParams
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
@@ -14,7 +22,6 @@ from zoo_vision.agreement import check_input_fits, preprocessing_of
 from zoo_vision.parity import ParityFigures, check_parity, report_parity
 
 RELATIVE_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
-FILES = ("model.xml", "model.bin")
 
 
 def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> None:
@@ -25,9 +32,13 @@ def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> Non
     check_input_fits(item.reference, preprocessing, dimensions(source.input(0)))
     batches, origin = _parity_inputs(params, inputs, source, preprocessing, context)
     context.progress(0, 3, "converting")
-    folder = context.output()
-    ov.save_model(_converted(item), folder / FILES[0], compress_to_fp16=params.precision == "fp16")
-    converted = read_file(folder / FILES[0], folder / FILES[1], "the converted model")
+    converted = save(
+        _converted(item),
+        context.output(),
+        scratch=context.scratch,
+        keep=own_names(item),
+        compress_to_fp16=params.precision == "fp16",
+    )
     context.progress(1, 3, "comparing with the source")
     reference = outputs_of(source, item.reference, preprocessing, batches, context)
     context.progress(2, 3, "comparing with the source")
@@ -92,5 +103,5 @@ def _declare(
         runtime=RUNTIME,
         dataset="data" if real else None,
         split=params.parity_split if real else None,
-        details={"versions": versions(), "inputs": origin, "precision_hint": "f32"},
+        details={"versions": versions(), "inputs": origin, "precision_hint": PRECISION_HINT},
     )

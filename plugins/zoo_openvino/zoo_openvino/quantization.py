@@ -8,10 +8,10 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from zoo_openvino.comparison import open_fitting_split, outputs_of, parity_details, real_batches
+from zoo_openvino.comparison import PRECISION_HINT, open_fitting_split, outputs_of, parity_details, real_batches
 from zoo_openvino.complexity import count_int8_operations
-from zoo_openvino.conversion import FILES
-from zoo_openvino.runtime import RUNTIME, dimensions, read_file, read_model, signature_of, unreadable, versions
+from zoo_openvino.runtime import RUNTIME, dimensions, read_model, signature_of, unreadable, versions
+from zoo_openvino.saving import FILES, own_names, save
 from zoo_openvino.specs import QuantizeParams
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
@@ -36,18 +36,11 @@ def run(params: QuantizeParams, inputs: Inputs, context: OperationContext) -> No
     batches = list(real_batches(test, preprocessing, params.parity_samples, context.seed))
     reference = outputs_of(source, item.reference, preprocessing, batches, context)
     quantised = _quantised(source, calibration, preprocessing, params, context)
-    folder = context.output()
-    ov.save_model(quantised, folder / FILES[0], compress_to_fp16=False)
-    reloaded = read_file(folder / FILES[0], folder / FILES[1], "the quantized model")
-    int8, weighted = count_int8_operations(reloaded)
-    if not int8:
-        raise OperationError(
-            f"NNCF quantized none of the {weighted} weighted operations of {item.reference}.",
-            hint="Check ignored_names and ignored_types.",
-        )
+    reloaded = save(quantised, context.output(), scratch=context.scratch, keep=own_names(item), compress_to_fp16=False)
+    operations = _checked_operations(reloaded, item.reference)
     candidate = outputs_of(reloaded, "the quantized model", preprocessing, batches, context)
     figures = check_parity(reference, candidate, max_abs=None, min_agreement=params.min_agreement)
-    facts = {"versions": {**versions(), "nncf": nncf.__version__}, "int8_operations": int8, "operations": weighted}
+    facts = {"versions": {**versions(), "nncf": nncf.__version__}, **operations}
     context.artifact(
         ArtifactDescription(
             format="openvino-ir",
@@ -59,11 +52,28 @@ def run(params: QuantizeParams, inputs: Inputs, context: OperationContext) -> No
             details={**_details_of(item), **facts, "parity": parity_details(figures, inputs="data")},
         )
     )
-    details = {**facts, "precision_hint": "f32"}
+    details = {**facts, "precision_hint": PRECISION_HINT}
     report_parity(context, figures, runtime=RUNTIME, dataset="data", split=parity_split, details=details)
     context.log(
-        f"{int8} of {weighted} operations are INT8; same top class in {figures.agreement_top1:.2f} % of samples."
+        f"{operations['int8_operations']} of {operations['operations']} operations are INT8; "
+        f"same top class in {figures.agreement_top1:.2f} % of samples."
     )
+
+
+def _checked_operations(model: ov.Model, reference: str) -> dict[str, int]:
+    """How many weighted operations there are, and how many became INT8.
+
+    Raises:
+        OperationError: none did, so the model would be called INT8 without being it.
+
+    """
+    int8, weighted = count_int8_operations(model)
+    if not int8:
+        raise OperationError(
+            f"NNCF quantized none of the {weighted} weighted operations of {reference}.",
+            hint="Check ignored_names and ignored_types.",
+        )
+    return {"int8_operations": int8, "operations": weighted}
 
 
 def _float_model(item: InputItem) -> ov.Model:

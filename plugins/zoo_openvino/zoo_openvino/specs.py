@@ -22,6 +22,7 @@ class ConvertParams(OperationParams):
     max_abs_diff: float | None = Field(
         None,
         ge=0,
+        le=1e9,
         description="Largest allowed difference of an output; by default 1e-4 (fp32) or 1e-2 (fp16) of the largest "
         "output, or of 1 if all are smaller.",
     )
@@ -58,7 +59,9 @@ class EvaluateParams(OperationParams):
 
     split: str = Field("test", min_length=1, max_length=100, description="Split of the data set to evaluate on.")
     batch: int = Field(64, ge=1, le=4096, description="Samples in a batch; a model with a fixed batch uses its own.")
-    limit: int | None = Field(None, ge=1, description="Evaluate the first so many samples only; all by default.")
+    limit: int | None = Field(
+        None, ge=1, le=10**9, description="Evaluate the first so many samples only; all by default."
+    )
     precision_hint: PrecisionHint = Field("f32", description="What floating-point operations are computed in.")
 
 
