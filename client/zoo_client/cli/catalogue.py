@@ -1,0 +1,52 @@
+"""The commands of ``zoo``: names and summaries here, code elsewhere, so that ``zoo --help`` imports none of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+FETCH, PUBLISH, WORK, CURATE, ADMIN = (
+    "Find and fetch",
+    "Publish",
+    "Submit and watch",
+    "Curate and audit",
+    "Sign in and manage",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: the module and name of its ``typer.Typer``, one line of help, and its panel."""
+
+    target: str
+    summary: str
+    panel: str
+
+
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "models": Entry("repositories:models", "List, show, create and edit models.", FETCH),
+        "datasets": Entry("dataset_commands:datasets", "List, show, create, edit and publish data sets.", FETCH),
+        "versions": Entry("versions:versions", "List and show the versions of a model or data set.", FETCH),
+        "pull": Entry("pull:pull", "Fetch a version into a folder, resumable and verified.", FETCH),
+        "lineage": Entry("lineage:lineage", "Show what a version was made from, and what was made from it.", FETCH),
+        "metrics": Entry("metrics:metrics", "Show a version's metrics against its base's.", FETCH),
+        "push": Entry("push:push", "Publish files as a new version.", PUBLISH),
+        "seal": Entry("states:seal", "Make a draft a candidate: immutable from then on.", PUBLISH),
+        "submit": Entry("submit:submit", "Submit a job: train, distil, convert, quantize, evaluate.", WORK),
+        "jobs": Entry("job_commands:jobs", "List, watch, cancel and retry jobs.", WORK),
+        "operations": Entry("operations:operations", "List operations; show their ports and parameters.", WORK),
+        "workers": Entry("operations:workers", "List the workers and what they are doing.", WORK),
+        "approve": Entry("states:approve", "Approve a candidate.", CURATE),
+        "deprecate": Entry("states:deprecate", "Mark an approved version as no longer recommended.", CURATE),
+        "withdraw": Entry("states:withdraw", "Take a version back; its history stays.", CURATE),
+        "alias": Entry("aliases:alias", "Set, list and remove aliases such as production.", CURATE),
+        "audit": Entry("audit_commands:audit", "Read the audit log and verify its chain.", CURATE),
+        "login": Entry("login:login", "Sign in and keep the token.", ADMIN),
+        "logout": Entry("login:logout", "Forget the kept token.", ADMIN),
+        "whoami": Entry("login:whoami", "Show who you are and what you may do.", ADMIN),
+        "teams": Entry("administration:teams", "List and create teams.", ADMIN),
+        "members": Entry("administration:members", "List, set and remove the members of a team.", ADMIN),
+        "tokens": Entry("administration:tokens", "List, create and revoke your tokens.", ADMIN),
+        "users": Entry("administration:users", "List and create users.", ADMIN),
+    }
+)

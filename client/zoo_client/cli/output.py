@@ -1,0 +1,108 @@
+"""What commands print: JSON or tables to standard output, everything else to standard error."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+MAX_CELL = 60
+
+
+def safe(value: object, limit: int = 4000) -> str:
+    """``value`` as text without control characters: names and log lines come from others and must not steer a terminal."""
+    text = "" if value is None else str(value)
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return "".join(
+        character if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs"} else "�"
+        for character in text
+    )
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console for standard output (or ``stream``) that adds no markup and no highlighting of its own."""
+    return Console(
+        file=stream or sys.stdout, highlight=False, markup=False, soft_wrap=not (stream or sys.stdout).isatty()
+    )
+
+
+def cell(value: object) -> Text:
+    """A table's cell."""
+    if isinstance(value, list | tuple):
+        value = ", ".join(map(str, value))
+    return value if isinstance(value, Text) else Text(safe(value, MAX_CELL))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
+    """A plain table; ``right`` names the columns of numbers."""
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right)
+    for row in rows:
+        made.add_row(*(cell(value) for value in row))
+    return made
+
+
+def fields(pairs: Sequence[tuple[str, object]]) -> Table:
+    """Names and values, one below the other; empty values are left out."""
+    made = Table(box=None, pad_edge=False, show_header=False, show_edge=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in pairs:
+        if value not in (None, "", [], {}):
+            shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            made.add_row(name, shown if isinstance(shown, Text) else Text(safe(shown)))
+    return made
+
+
+def as_json(value: Any) -> str:
+    """``value`` for machines."""
+    return json.dumps(value, indent=2, default=str, ensure_ascii=False)
+
+
+def bytes_text(size: float) -> str:
+    """A size for people: ``12.3 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def number_text(value: float) -> str:
+    """A number for people: as many digits as say something."""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
+
+
+def time_text(value: str | None) -> str:
+    """``2026-11-24 03:12`` of an ISO time."""
+    return (value or "")[:16].replace("T", " ")
+
+
+STATE_STYLES = {
+    "draft": "dim",
+    "candidate": "yellow",
+    "approved": "green",
+    "deprecated": "magenta",
+    "withdrawn": "red",
+    "queued": "dim",
+    "running": "cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "magenta",
+}
+
+
+def state_text(state: object) -> Text:
+    """A state in its colour."""
+    return Text(safe(state), style=STATE_STYLES.get(str(state), ""))
+
+
+Render = Callable[[Console], None]

@@ -1,0 +1,107 @@
+"""Finds out what a folder holds: which files, and which artifacts they are, by their names."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from zoo_client.folders import MANIFEST_NAME
+from zoo_client.pulling import read_manifest
+from zoo_sdk.artifacts import ArtifactDescription
+from zoo_sdk.errors import InvalidInput, NotFound
+from zoo_sdk.formats import find_format
+from zoo_sdk.names import checked_path
+from zoo_sdk.vocabulary import Precision
+
+MAX_FILES = 100_000
+ARTIFACT_SUFFIXES: Mapping[str, str] = {
+    ".safetensors": "safetensors",
+    ".onnx": "onnx",
+    ".pth": "pickle",
+    ".pt": "pickle",
+    ".ckpt": "pickle",
+    ".pkl": "pickle",
+    ".h5": "keras-h5",
+    ".hdf5": "keras-h5",
+}
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file here, and its path in the version."""
+
+    source: Path
+    path: str
+
+
+def collect_files(sources: Sequence[Path]) -> list[LocalFile]:
+    """The files that ``sources`` name: a file under its own name, a folder's files under their paths below it.
+
+    Hidden files and a former pull's manifest are left out.  Links to files are followed, links to folders are not.
+
+    Raises:
+        NotFound: a source does not exist.
+        InvalidInput: no file at all, too many, two of one path, or a path that the registry would refuse.
+
+    """
+    found: dict[str, LocalFile] = {}
+    for source in sources:
+        if not source.exists():
+            raise NotFound(f"There is no file or folder {source}.", hint="Check the path.")
+        for file in _files_of(source):
+            checked_path(file.path)
+            if file.path in found:
+                raise InvalidInput(f"{file.path!r} occurs twice, the second time as {file.source}.", hint="Rename one.")
+            found[file.path] = file
+            if len(found) > MAX_FILES:
+                raise InvalidInput(f"More than {MAX_FILES} files.", hint="Pack them into archives.")
+    if not found:
+        raise InvalidInput(
+            f"No file in {', '.join(map(str, sources))}.", hint="Name files, or a folder that holds some."
+        )
+    return [found[path] for path in sorted(found)]
+
+
+def _files_of(source: Path) -> Iterable[LocalFile]:
+    if source.is_file():
+        yield LocalFile(source, source.name)
+        return
+    for folder, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder) / name
+            inside = path.relative_to(source).as_posix()
+            if not name.startswith(".") and inside != MANIFEST_NAME and path.is_file():
+                yield LocalFile(path, inside)
+
+
+def describe_artifacts(files: Sequence[LocalFile], precision: Precision | None = None) -> list[ArtifactDescription]:
+    """One artifact for each file whose suffix names a model format; an OpenVINO ``.xml`` takes its ``.bin`` along."""
+    paths = {file.path for file in files}
+    found = []
+    for path in sorted(paths):
+        suffix = PurePosixPath(path).suffix
+        stem = path.removesuffix(suffix)
+        parts: tuple[str, ...] = (path,)
+        kind = ARTIFACT_SUFFIXES.get(suffix.lower())
+        if suffix.lower() == ".xml" and f"{stem}.bin" in paths:
+            kind, parts = "openvino-ir", (path, f"{stem}.bin")
+        if kind:
+            name = stem.rsplit("/", 1)[-1][:100]
+            runtime = find_format(kind).runtime
+            found.append(ArtifactDescription(name=name, format=kind, files=parts, precision=precision, runtime=runtime))
+    return found
+
+
+def descriptions_of_pull(sources: Sequence[Path], files: Sequence[LocalFile]) -> list[ArtifactDescription]:
+    """The descriptions in the manifest of a pulled folder, so that signature and preprocessing survive the way back."""
+    paths = {file.path for file in files}
+    found = []
+    for source in sources:
+        if source.is_dir() and (source / MANIFEST_NAME).is_file():
+            for record in read_manifest(source).version.get("artifacts", []):
+                fields = {key: record[key] for key in ArtifactDescription.model_fields if key in record}
+                description = ArtifactDescription.model_validate(fields)
+                if paths.issuperset(description.files):
+                    found.append(description)
+    return found
