@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 import timm
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import nn
-from zoo_sdk.errors import InvalidInput, UnknownName
 
+from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_torch.networks import SMALL_NETWORKS
 from zoo_torch.params import ArchitectureName, OptionValue
 
@@ -58,6 +58,7 @@ class Architecture(BaseModel):
         Raises:
             UnknownName: there is no such architecture; suggests the nearest.
             InvalidInput: timm cannot build it so.
+
         """
         family, _, name = self.name.partition(":")
         if family == "zoo":

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_vision.datasets import ImageSplit, Pictures
 from zoo_vision.preprocessing import prepare

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
 from zoo_sdk.context import OperationContext
 
 

@@ -1,15 +1,15 @@
 """Opens the pictures that an operation reads and settles how they become input tensors."""
 
 import numpy as np
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.errors import InvalidInput
+from zoo_torch.params import TrainingParams
+from zoo_torch.training import TrainingData
 from zoo_vision.agreement import check_pictures_fit
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.preprocessing import for_images, native_preprocessing, prepare
-
-from zoo_torch.params import TrainingParams
-from zoo_torch.training import TrainingData
 
 STATISTICS_SAMPLE = 512
 
@@ -24,6 +24,7 @@ def open_training_data(inputs: Inputs, params: TrainingParams, preprocessing: Pr
 
     Raises:
         InvalidInput: the pictures cannot be turned into such inputs, or the test split would be the training split.
+
     """
     if params.train_split == params.test_split:
         raise InvalidInput(
@@ -59,6 +60,7 @@ def model_preprocessing(item: InputItem) -> Preprocessing | None:
 
     Raises:
         InvalidInput: it is for channels-last inputs, which no PyTorch network of ours takes.
+
     """
     declared = item.artifact.preprocessing if item.artifact else None
     if declared is not None and declared.layout != "NCHW":

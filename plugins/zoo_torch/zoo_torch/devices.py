@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import InvalidInput, OutOfMemory
 
@@ -16,6 +17,7 @@ def prepare_device(context: OperationContext) -> torch.device:
 
     Raises:
         InvalidInput: the device does not exist here.
+
     """
     torch.set_num_threads(context.threads)
     torch.manual_seed(context.seed)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
+
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
-
 from zoo_torch.batches import Batch
 from zoo_torch.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.devices import out_of_memory_is_said, prepare_device

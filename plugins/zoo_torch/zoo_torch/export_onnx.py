@@ -1,5 +1,8 @@
 """``torch.export_onnx``: PyTorch weights as one ONNX file, compared with its source in ONNX Runtime."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +12,27 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.formats import Runtime
 from zoo_sdk.vocabulary import Precision
-from zoo_vision.agreement import check_pictures_fit
-from zoo_vision.datasets import open_split
-from zoo_vision.parity import ParityFigures, check_parity, report_parity
-from zoo_vision.preprocessing import native_preprocessing
-
 from zoo_torch.data import check_channels, model_preprocessing
 from zoo_torch.devices import prepare_device
 from zoo_torch.params import ExportOnnxParams
 from zoo_torch.results import signature_of
 from zoo_torch.weights import load_weights
+from zoo_vision.agreement import check_pictures_fit
+from zoo_vision.datasets import open_split
+from zoo_vision.parity import ParityFigures, check_parity, report_parity
+from zoo_vision.preprocessing import native_preprocessing
 
 ONNX_FILE = "model.onnx"
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
 STEPS = 3
+COMPILER_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> None:
@@ -42,7 +46,8 @@ def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> 
     context.raise_if_cancelled()
     context.progress(1, STEPS, "exporting")
     path = context.output() / ONNX_FILE
-    export_network(network, samples[:2], params.opset, path)
+    with _compiler_cache_below(context.scratch):
+        export_network(network, samples[:2], params.opset, path)
     context.raise_if_cancelled()
     context.progress(2, STEPS, "checking in ONNX Runtime")
     figures = _compare(network, path, samples, params, context)
@@ -68,6 +73,19 @@ def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> 
         )
     )
     context.progress(STEPS, STEPS, f"largest difference {figures.max_abs_diff:.2g}")
+
+
+@contextmanager
+def _compiler_cache_below(folder: Path) -> Iterator[None]:
+    """torch.export makes its compiler's cache folder even where nothing is compiled: keep it in the scratch folder."""
+    former = os.environ.get(COMPILER_CACHE_VARIABLE)
+    os.environ[COMPILER_CACHE_VARIABLE] = str(folder / "compiler-cache")
+    try:
+        yield
+    finally:
+        del os.environ[COMPILER_CACHE_VARIABLE]
+        if former is not None:
+            os.environ[COMPILER_CACHE_VARIABLE] = former
 
 
 def export_network(network: nn.Module, example: NDArray[np.float32], opset: int, path: Path) -> None:

@@ -23,6 +23,7 @@ def combine_teachers(
         weights: one per teacher, not negative, not all zero; scaled here to sum 1.
         temperature: T > 0.
         how: the rule.
+
     """
     total = sum(weights)
     shares = [weight / total for weight in weights]
@@ -44,6 +45,7 @@ def distillation_loss(student_logits: Tensor, teacher_log_probabilities: Tensor,
         student_logits: (batch, classes), any floating dtype; computed in float32.
         teacher_log_probabilities: (batch, classes), log softmax(z / T) as :func:`combine_teachers` gives it.
         temperature: T > 0.
+
     """
     student = F.log_softmax(student_logits.float() / temperature, dim=1)
     divergence = F.kl_div(student, teacher_log_probabilities, reduction="batchmean", log_target=True)

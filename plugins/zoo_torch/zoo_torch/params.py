@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
+
 from zoo_sdk.operations import OperationParams
 
 ArchitectureName = Annotated[

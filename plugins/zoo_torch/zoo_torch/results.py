@@ -4,17 +4,17 @@ from typing import Any
 
 import torch
 from torch import nn
+
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing, Signature, TensorSpec
 from zoo_sdk.context import OperationContext
 from zoo_sdk.formats import Runtime
 from zoo_sdk.vocabulary import Precision
-from zoo_vision.scoring import report
-
 from zoo_torch.architectures import Architecture
 from zoo_torch.devices import device_name
 from zoo_torch.scoring import count_macs, count_parameters
 from zoo_torch.training import Trainer
 from zoo_torch.weights import save_weights
+from zoo_vision.scoring import report
 
 WEIGHTS_FILE = "model.safetensors"
 MAX_CLASS_NAMES = 1000

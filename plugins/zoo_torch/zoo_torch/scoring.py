@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_vision.datasets import ImageSplit
 from zoo_vision.scoring import ClassificationScore

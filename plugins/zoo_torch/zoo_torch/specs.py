@@ -2,7 +2,6 @@
 
 from zoo_sdk.operations import OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
-
 from zoo_torch.params import DistillParams, EvaluateParams, ExportOnnxParams, TrainParams
 
 WEIGHTS = ("safetensors", "pickle")

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, OperationContext
 from zoo_sdk.errors import InvalidInput
-from zoo_vision.agreement import check_pictures_fit
-from zoo_vision.datasets import ImageSplit, Pictures
-
 from zoo_torch.batches import as_inputs
 from zoo_torch.data import check_channels, model_preprocessing
 from zoo_torch.losses import Combination, combine_teachers
 from zoo_torch.weights import load_weights
+from zoo_vision.agreement import check_pictures_fit
+from zoo_vision.datasets import ImageSplit, Pictures
 
 CACHE_BATCH = 500
 MAX_CACHE_BYTES = 512 * 2**20
@@ -69,6 +69,7 @@ def load_teacher(item: InputItem, split: ImageSplit, fallback: Preprocessing, de
 
     Raises:
         InvalidInput: another number of classes, or pictures that it cannot take.
+
     """
     weights = load_weights(item)
     preprocessing = model_preprocessing(item) or fallback

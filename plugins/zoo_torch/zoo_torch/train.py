@@ -2,10 +2,10 @@
 
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
-
 from zoo_torch.architectures import Architecture
 from zoo_torch.batches import Batch
 from zoo_torch.data import check_channels, model_preprocessing, open_training_data

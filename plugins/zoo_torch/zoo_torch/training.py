@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import OperationError
-from zoo_vision.datasets import ImageSplit
-from zoo_vision.scoring import ClassificationScore
-
 from zoo_torch.batches import Batch, TrainingBatches, as_inputs
 from zoo_torch.checkpoints import TrainingState, resume
 from zoo_torch.devices import computes_bfloat16, out_of_memory_is_said
 from zoo_torch.params import TrainingParams
 from zoo_torch.schedule import clip_gradient, make_optimizer, make_scheduler
 from zoo_torch.scoring import score_network
+from zoo_vision.datasets import ImageSplit
+from zoo_vision.scoring import ClassificationScore
 
 METRICS_PER_EPOCH = 50
 EVALUATION_BATCH = 500
@@ -71,6 +71,7 @@ class Trainer:
             OperationError: the loss is not a finite number.
             OutOfMemory: with a batch size to try.
             Cancelled: after a checkpoint of the last finished epoch.
+
         """
         optimizer = make_optimizer(self.network, self.params)
         scheduler = make_scheduler(optimizer, self.params, self.batches.steps)

@@ -9,9 +9,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput
-
 from zoo_torch.architectures import Architecture, classifier_prefixes
 
 METADATA_KEY = "zoo.architecture"
@@ -64,6 +64,7 @@ def load_weights(item: InputItem, *, architecture: str | None = None) -> Weights
 
     Raises:
         InvalidInput: damaged, not plain tensors, or without an architecture.
+
     """
     if item.artifact is None:
         raise InvalidInput(f"{item.reference} is a data set; this input takes weights.")

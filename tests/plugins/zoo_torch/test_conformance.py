@@ -1,0 +1,41 @@
+"""This plugin passes the suite that every plugin passes."""
+
+from pathlib import Path
+
+from tests.plugins.zoo_torch.samples import fresh_model
+from zoo_sdk.artifacts import Preprocessing
+from zoo_sdk.conformance import Case, PluginConformance, tiny_dataset
+from zoo_sdk.context import Inputs
+
+TRAINING = {"epochs": 1, "batch_size": 20}
+PREPROCESSING = Preprocessing(channels=1, crop=(8, 8))
+
+
+def model_only(folder: Path) -> Inputs:
+    return Inputs(ports={"model": (fresh_model(folder / "model", preprocessing=PREPROCESSING),)})
+
+
+def data_only(folder: Path) -> Inputs:
+    return Inputs(ports={"data": (tiny_dataset(folder),)})
+
+
+def distill_inputs(folder: Path) -> Inputs:
+    ports = {
+        "student": (fresh_model(folder / "student", preprocessing=PREPROCESSING),),
+        "teacher": tuple(fresh_model(folder / f"teacher-{n}", seed=n, preprocessing=PREPROCESSING) for n in (1, 2)),
+    }
+    return Inputs(ports={**ports, **data_only(folder).ports})
+
+
+def evaluate_inputs(folder: Path) -> Inputs:
+    return Inputs(ports={**model_only(folder).ports, **data_only(folder).ports})
+
+
+class TestConformance(PluginConformance):
+    distribution = "zoo-torch"
+    cases = (
+        Case("torch.train", {"architecture": "zoo:conv_tiny", **TRAINING}, data_only),
+        Case("torch.distill", TRAINING, distill_inputs),
+        Case("torch.export_onnx", {"parity_samples": 4}, model_only),
+        Case("torch.evaluate", {}, evaluate_inputs),
+    )
