@@ -12,7 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from zoo_sdk.errors import InvalidInput
-from zoo_server.catalog.descriptions import MAX_TAGS, Tag
+from zoo_server.catalog.descriptions import MAX_TAGS, UNSTORABLE, Tag
 
 MAX_CARD_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -86,7 +86,7 @@ def _front_matter(text: str) -> str | None:
 
 def _check_plain(key: Any, value: Any, line: int | None) -> None:
     """Only what JSON can hold may stay."""
-    if not isinstance(key, str):
+    if not isinstance(key, str) or UNSTORABLE.search(key):
         raise _fault(f"has the key {key!r}, which is not text", line=line)
     if isinstance(value, dict):
         for inner_key, inner in value.items():
@@ -94,6 +94,8 @@ def _check_plain(key: Any, value: Any, line: int | None) -> None:
     elif isinstance(value, list):
         for inner in value:
             _check_plain(key, inner, line)
+    elif isinstance(value, str) and UNSTORABLE.search(value):
+        raise _fault(f"has a NUL or half a character under {key!r}", line=line)
     elif isinstance(value, float) and not math.isfinite(value):
         raise _fault(f"has the number {value} under {key!r}", line=line)
     elif not isinstance(value, str | int | float | None):

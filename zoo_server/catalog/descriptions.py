@@ -10,6 +10,8 @@ from zoo_sdk.vocabulary import StrategyKind, Visibility
 
 MAX_TAGS = 50
 MAX_STEPS = 200
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""Characters that PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
 Tag = Annotated[str, StringConstraints(pattern=r"^[\w][\w .:/+-]*$", max_length=60, strip_whitespace=True)]
 
 
@@ -41,9 +43,16 @@ class RepositoryDescription(BaseModel):
     @field_validator("title", "task", "architecture", "licence")
     @classmethod
     def _one_line(cls, value: str) -> str:
-        if re.search(r"[\x00-\x1f\x7f]", value):
+        if UNSTORABLE.search(value) or re.search(r"[\x00-\x1f\x7f]", value):
             raise ValueError("must be one line without control characters")
         return value.strip()
+
+    @field_validator("card")
+    @classmethod
+    def _storable(cls, value: str) -> str:
+        if UNSTORABLE.search(value):
+            raise ValueError("holds a NUL or half a character")
+        return value
 
     @field_validator("tags")
     @classmethod

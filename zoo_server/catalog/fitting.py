@@ -8,6 +8,7 @@ from zoo_sdk.errors import InvalidInput
 from zoo_server.artifacts.models import Blob
 
 _TEXTS = frozenset({"json", "text"})
+_PICTURES = frozenset({"png", "jpeg"})
 MAIN_FILE: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "safetensors": frozenset({"safetensors"}),
@@ -17,21 +18,19 @@ MAIN_FILE: Mapping[str, frozenset[str]] = MappingProxyType(
         "keras-h5": frozenset({"keras-h5"}),
         "idx": frozenset({"idx"}),
         "npz": frozenset({"npz"}),
-        "image-folder": frozenset({"image-folder"}),
+        "image-folder": _PICTURES,
         "json": frozenset({"json"}),
         "text": _TEXTS,
-        "opaque": frozenset({"opaque", "pickle"}),
     }
 )
-"""By declared format: the identified formats that an artifact's first file may have."""
+"""By declared format: the identified formats that an artifact's first file may have.  ``opaque`` claims nothing."""
 OTHER_FILES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "safetensors": frozenset({"safetensors"}) | _TEXTS,
         "onnx": frozenset({"onnx", "opaque"}) | _TEXTS,
         "openvino-ir": frozenset({"opaque"}) | _TEXTS,
         "pickle": frozenset({"pickle", "opaque"}) | _TEXTS,
-        "image-folder": frozenset({"image-folder"}) | _TEXTS,
-        "opaque": frozenset({"opaque", "pickle"}) | _TEXTS,
+        "image-folder": _PICTURES | _TEXTS,
     }
 )
 """The same for the files after the first, where they may differ: weights beside a graph are plain bytes."""
@@ -40,6 +39,8 @@ OTHER_FILES: Mapping[str, frozenset[str]] = MappingProxyType(
 def check_fits(description: ArtifactDescription, blobs: Sequence[Blob]) -> None:
     """Raise :class:`InvalidInput` unless each file's bytes may be part of an artifact of the declared format."""
     declared = description.format
+    if declared == "opaque":
+        return
     for index, (path, blob) in enumerate(zip(description.files, blobs, strict=True)):
         allowed = MAIN_FILE[declared] if index == 0 else OTHER_FILES.get(declared, MAIN_FILE[declared])
         if blob.format not in allowed:

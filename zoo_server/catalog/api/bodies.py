@@ -11,7 +11,7 @@ from zoo_sdk.artifacts import DatasetDescription
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.names import Digest, Name
 from zoo_sdk.vocabulary import LineageRole, StrategyKind, VersionState, Visibility
-from zoo_server.catalog.descriptions import MAX_STEPS, RepositoryDescription
+from zoo_server.catalog.descriptions import MAX_STEPS, UNSTORABLE, RepositoryDescription
 from zoo_server.catalog.selectors.lineage import DEFAULT_DEPTH, MAX_DEPTH
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.serializers import PageQuery, StrictSerializer
@@ -30,7 +30,7 @@ def _check_text(value: Any, depth: int) -> None:
     if depth > MAX_NESTING:
         raise InvalidInput(f"The body is nested deeper than {MAX_NESTING} levels.")
     if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if UNSTORABLE.search(value):
             raise InvalidInput(f"The text {value[:80]!r} holds a NUL or half a character.")
     elif isinstance(value, Mapping):
         for key, inner in value.items():

@@ -1,6 +1,5 @@
 """The base of the catalogue's routes: models and data sets share every view, told apart by ``kind``."""
 
-import re
 from typing import Any, ClassVar, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
@@ -12,6 +11,7 @@ from rest_framework.views import APIView
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import RepositoryKind, Scope
 from zoo_server.catalog.api.bodies import parsed
+from zoo_server.catalog.descriptions import UNSTORABLE
 from zoo_server.catalog.models import Repository, Version
 from zoo_server.catalog.selectors import get_repository, version_of
 from zoo_server.rest.principals import principal_of
@@ -43,7 +43,7 @@ class CatalogView(APIView):
         """Text that cannot be in the database is not found there."""
         super().initial(request, *args, **kwargs)
         for value in kwargs.values():
-            if re.search(r"[\x00\ud800-\udfff]", value):
+            if UNSTORABLE.search(value):
                 raise NotFound("The address holds a character that no name has.")
 
 

@@ -115,7 +115,7 @@ def _check_findings(version: Version) -> None:
         for finding in file.blob.findings:
             if finding.get("severity") == DANGEROUS:
                 raise Conflict(
-                    f"{version} cannot be approved: {file.path!r} is dangerous: {finding.get('message', finding)}",
+                    f"{version} cannot be approved: {file.path!r} is dangerous: {finding.get('reason', finding)}",
                     hint="Make a version without this file, for example as safetensors.",
                     facts={"state": version.state, "path": file.path, "finding": finding},
                 )
