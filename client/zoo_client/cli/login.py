@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo_client.accounts import Accounts
+from zoo_client.api import Api
 from zoo_client.cli.commands import command, single
 from zoo_client.cli.output import fields
 from zoo_client.cli.session import session_of
@@ -44,9 +46,8 @@ def login_command(
     settings = resolve(session.url, session.token)
     secret = session.token or _secret("Password" if username else "Token", from_stdin=stdin)
     if username:
-        with Client(settings.url, "") as client:
-            options: dict[str, Any] = {"name": name, "expires_in_days": days}
-            secret = str(client.accounts.login(username, secret, **options)["token"])
+        with Api(settings.url) as api:  # without the kept token: an expired one would be refused
+            secret = str(Accounts(api).login(username, secret, name=name, expires_in_days=days)["token"])
     with Client(settings.url, secret) as client:
         me = client.accounts.whoami()
     file = _login_file()

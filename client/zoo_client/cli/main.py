@@ -39,7 +39,7 @@ class RootGroup(TyperGroup):
         return None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        self.commands = dict.fromkeys(self.list_commands(ctx))  # type: ignore[arg-type]  # its keys feed the suggestions
+        self.commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}  # for suggestions
         name, found, rest = super().resolve_command(ctx, args)
         return name, (load(name) if name and found is not None else None), rest
 
@@ -79,8 +79,8 @@ app = typer.Typer(
     name="zoo",
     help="Find, fetch, make, curate and audit models in a Zoo registry.",
     epilog=(
-        "The options --json, --url and --token may stand anywhere. The registry is --url, else ZOO_URL, else that of the last "
-        f"`zoo login`.\n\n{EXIT_HELP}\n\nExample:\n\n$ zoo pull vision/resnet50@production ./model"
+        "The options --json, --url and --token may stand anywhere. The registry is --url, else ZOO_URL, else that of the "
+        f"last `zoo login`.\n\n{EXIT_HELP}\n\nExample:\n\n$ zoo pull vision/resnet50@production ./model"
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -101,7 +101,7 @@ def root(
     json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output, for scripts.")] = False,
     url: Annotated[str | None, typer.Option(help="Address of the registry.")] = None,
     token: Annotated[str | None, typer.Option(help="Token to use.")] = None,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  its callback acts on it
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:

@@ -14,7 +14,7 @@ MAX_CELL = 60
 
 
 def safe(value: object, limit: int = 4000) -> str:
-    """``value`` as text without control characters: names and log lines come from others and must not steer a terminal."""
+    """``value`` without control characters: names and log lines come from others and must not steer a terminal."""
     text = "" if value is None else str(value)
     if len(text) > limit:
         text = text[: limit - 1] + "…"

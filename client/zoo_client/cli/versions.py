@@ -1,0 +1,175 @@
+"""``zoo versions``: list and show."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from zoo_client.cli.commands import command, group
+from zoo_client.cli.output import bytes_text, fields, number_text, state_text, table, time_text
+from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, NameArgument, given, listed, more_note
+from zoo_client.cli.session import KindChoice, kind_option, session_of
+from zoo_client.records import Version
+from zoo_sdk.errors import NotFound
+from zoo_sdk.vocabulary import VersionState
+
+RefArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="team/name@3, team/name@alias, or team/name for the newest.")
+]
+KindOption = Annotated[
+    KindChoice | None, typer.Option("--kind", help="model or dataset, where both have that name (default: the model).")
+]
+
+versions = group("List and show the versions of a model or data set.")
+
+
+@command(versions, "list", "zoo versions vision/resnet50", "zoo versions list vision/resnet50 --state approved")
+def list_command(
+    context: typer.Context,
+    name: NameArgument,
+    *,
+    state: Annotated[VersionState | None, typer.Option(help="Only in this state.")] = None,
+    kind: KindOption = None,
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    everything: AllOption = False,
+) -> None:
+    """List versions, newest first."""
+    session = session_of(context)
+    filters = given(state=state, limit=limit, cursor=cursor)
+    with session.client() as client:
+        source = client.repositories(kind_option(kind) or "models").versions
+        try:
+            page = source.list(name, **filters)
+        except NotFound:
+            if kind:
+                raise
+            source = client.datasets.versions
+            page = source.list(name, **filters)
+        page = listed(page, source.iterate(name, **filters) if everything else (), everything=everything)
+    session.show(page, lambda: _table(page["results"]))
+    if not session.as_json and more_note(page):
+        session.note(more_note(page))
+
+
+def _table(rows: list[Any]) -> RenderableType:
+    columns = ("version", "state", "aliases", "artifacts", "size", "made", "notes")
+    return table(
+        columns,
+        [
+            (
+                row["reference"],
+                state_text(row["state"]),
+                row.get("aliases", []),
+                [item["format"] for item in row.get("artifacts", [])],
+                bytes_text(row["size"]),
+                time_text(row["created_at"]),
+                row["notes"],
+            )
+            for row in rows
+        ],
+        right=("size",),
+    )
+
+
+@command(versions, "show", "zoo versions show vision/resnet50@production")
+def show_command(context: typer.Context, ref: RefArgument, *, kind: KindOption = None) -> None:
+    """Show a version: artifacts, files, strategy, parents, metrics and history."""
+    session = session_of(context)
+    with session.client() as client:
+        _, version = client.find(ref, kind_option(kind))
+    session.show(version, *_sections(version))
+
+
+def version_facts(version: Version) -> list[tuple[str, object]]:
+    """The main facts of a version, as pairs."""
+    dataset = version["dataset"]
+    return [
+        ("version", version["reference"]),
+        ("state", state_text(version["state"])),
+        ("aliases", [f"@{name}" for name in version["aliases"]]),
+        ("digest", version["digest"]),
+        ("size", f"{bytes_text(version['size'])} in {len(version['files'])} files"),
+        (
+            "data set",
+            f"{dataset['format']}, {len(dataset['classes'])} classes, {', '.join(dataset['splits'])}"
+            if dataset
+            else "",
+        ),
+        ("made", f"{time_text(version['created_at'])} by {version['created_by']}"),
+        ("job", version["job"]),
+        ("notes", version["notes"]),
+    ]
+
+
+def _sections(version: Version) -> list[RenderableType]:
+    sections: list[RenderableType] = [fields(version_facts(version))]
+    parts: list[tuple[list[Any], RenderableType]] = [
+        (version["artifacts"], _artifacts(version)),
+        (version["files"], _files(version)),
+        (version["strategy"], _strategy(version)),
+        (version["parents"], _parents(version)),
+        (version["metrics"], _metrics(version)),
+        (version["state_changes"], _changes(version)),
+    ]
+    for rows, section in parts:
+        if rows:
+            sections += ["", section]
+    return sections
+
+
+def _artifacts(version: Version) -> RenderableType:
+    rows = [
+        (item["name"], item["format"], item["precision"], item["runtime"], bytes_text(item["size"]), item["files"])
+        for item in version["artifacts"]
+    ]
+    return table(("artifact", "format", "precision", "runtime", "size", "files"), rows, right=("size",))
+
+
+def _files(version: Version) -> RenderableType:
+    rows = [
+        (item["path"], bytes_text(item["size"]), item["sha256"][:19] + "…", _findings(item.get("findings", [])))
+        for item in version["files"][:50]
+    ]
+    return table(("file", "size", "sha256", "findings"), rows, right=("size",))
+
+
+def _findings(findings: list[Any]) -> str:
+    return f"{len(findings)}: {findings[0]}" if findings else ""
+
+
+def _strategy(version: Version) -> RenderableType:
+    rows = [
+        (item["kind"], item["method"], [f"{key}={value}" for key, value in item["parameters"].items()])
+        for item in version["strategy"]
+    ]
+    return table(("strategy", "method", "parameters"), rows)
+
+
+def _parents(version: Version) -> RenderableType:
+    rows = [(item["role"], item["reference"] or item["external_uri"], item["weight"]) for item in version["parents"]]
+    return table(("role", "parent", "weight"), rows)
+
+
+def _metrics(version: Version) -> RenderableType:
+    rows = [
+        (
+            item["name"],
+            number_text(item["value"]),
+            item["unit"],
+            item["source"],
+            item["dataset"],
+            item["split"],
+            item["runtime"],
+        )
+        for item in version["metrics"]
+    ]
+    return table(("metric", "value", "unit", "source", "data set", "split", "runtime"), rows, right=("value",))
+
+
+def _changes(version: Version) -> RenderableType:
+    rows = [
+        (time_text(item["changed_at"]), item["before"], state_text(item["after"]), item["changed_by"], item["comment"])
+        for item in version["state_changes"]
+    ]
+    return table(("when", "from", "to", "by", "comment"), rows)
