@@ -41,19 +41,38 @@ def test_processor_time_taken_by_the_hypervisor_is_noise() -> None:
     assert result.reasons == ("the hypervisor took 10% of the processors (more than 2%)",)
 
 
-def test_warmup_runs_do_not_count_and_blocks_report_their_end() -> None:
+def test_warmup_runs_do_not_count() -> None:
     runs = []
-    ends = []
-    result = measure_latency(
-        lambda: runs.append(1),
-        batch=1,
-        seconds=0.02,
-        warmup=7,
-        blocks=4,
-        between_blocks=lambda done, total: ends.append((done, total)),
-    )
+    result = measure_latency(lambda: runs.append(1), batch=1, seconds=0.02, warmup=7, blocks=4)
     assert len(runs) == result.repeats + 7
-    assert ends == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_progress_is_told_between_runs_and_ends_at_its_total() -> None:
+    told = []
+    measure_latency(
+        lambda: time.sleep(0.01),
+        batch=1,
+        seconds=0.7,
+        warmup=0,
+        between_runs=lambda spent, total: told.append((spent, total)),
+    )
+    assert told[-1] == (0.7, 0.7)
+    assert 2 <= len(told) <= 5
+    assert told == sorted(told)
+
+
+def test_a_long_measurement_can_be_cancelled_in_the_middle_of_a_block_and_of_the_warmup() -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(spent: float, total: float) -> None:
+        raise Stopped
+
+    for warmup in (0, 10_000):
+        begin = time.monotonic()
+        with pytest.raises(Stopped):
+            measure_latency(lambda: time.sleep(0.01), batch=1, seconds=600, warmup=warmup, between_runs=stop)
+        assert time.monotonic() - begin < 20
 
 
 def test_a_run_longer_than_the_time_given_is_still_repeated() -> None:

@@ -19,6 +19,7 @@ MAX_OTHERS = 0.15
 MAX_STEAL = 0.02
 """Largest share of processor time that the hypervisor may take meanwhile."""
 MIN_RUNS_PER_BLOCK = 3
+PULSE_SECONDS = 0.2
 _PROC_STAT = Path("/proc/stat")
 _PROC_LOADAVG = Path("/proc/loadavg")
 _PROC_CPUINFO = Path("/proc/cpuinfo")
@@ -100,7 +101,7 @@ def measure_latency(
     seconds: float,
     warmup: int,
     blocks: int = 5,
-    between_blocks: Callable[[int, int], None] | None = None,
+    between_runs: Callable[[float, float], None] | None = None,
 ) -> LatencyResult:
     """Call ``run`` for about ``seconds``, in ``blocks`` blocks, after ``warmup`` calls that do not count.
 
@@ -110,28 +111,50 @@ def measure_latency(
         seconds: time to spend; each block calls ``run`` at least three times, however long that takes.
         warmup: calls before the clock starts.
         blocks: independent blocks, whose medians are compared.
-        between_blocks: called as ``f(done, blocks)`` after each block, outside the timed part (progress, cancelling).
+        between_runs: called as ``f(spent, seconds)`` a few times a second and at the end, outside the timed part
+            (progress, cancelling).
 
     """
+    pulse = _Pulse(between_runs, seconds)
     for _ in range(warmup):
         run()
+        pulse.beat(0.0)
     before = read_processor_times()
-    times = []
-    for block in range(blocks):
-        times.append(_time_block(run, seconds / blocks))
-        if between_blocks:
-            between_blocks(block + 1, blocks)
+    part = seconds / blocks
+    times = [_time_block(run, part, pulse, part * block) for block in range(blocks)]
     after = read_processor_times()
+    pulse.end()
     return summarise(times, batch=batch, before=before, after=after)
 
 
-def _time_block(run: Callable[[], object], seconds: float) -> list[float]:
+class _Pulse:
+    """Calls a function at most a few times a second, so that very short runs are not disturbed."""
+
+    def __init__(self, call: Callable[[float, float], None] | None, seconds: float) -> None:
+        self._call = call
+        self._seconds = seconds
+        self._last = time.perf_counter()
+
+    def beat(self, spent: float) -> None:
+        now = time.perf_counter()
+        if self._call and now - self._last >= PULSE_SECONDS:
+            self._last = now
+            self._call(min(spent, self._seconds), self._seconds)
+
+    def end(self) -> None:
+        if self._call:
+            self._call(self._seconds, self._seconds)
+
+
+def _time_block(run: Callable[[], object], seconds: float, pulse: _Pulse, spent: float) -> list[float]:
     times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < MIN_RUNS_PER_BLOCK or time.perf_counter() < end:
+    begin = time.perf_counter()
+    while len(times) < MIN_RUNS_PER_BLOCK or time.perf_counter() < begin + seconds:
         start = time.perf_counter()
         run()
-        times.append(time.perf_counter() - start)
+        end = time.perf_counter()
+        times.append(end - start)
+        pulse.beat(spent + end - begin)
     return times
 
 

@@ -29,16 +29,16 @@ def run(params: BenchmarkParams, inputs: Inputs, context: OperationContext) -> N
         )
     samples = random_inputs(preprocessing, params.batch, context.seed)
 
-    def between_blocks(done: int, total: int) -> None:
+    def between_runs(spent: float, total: float) -> None:
         context.raise_if_cancelled()
-        context.progress(done, total, "blocks of runs")
+        context.progress(spent, total, "seconds measured")
 
     result = measure_latency(
         lambda: classifier(samples),
         batch=params.batch,
         seconds=params.seconds,
         warmup=params.warmup,
-        between_blocks=between_blocks,
+        between_runs=between_runs,
     )
     details = {**classifier.details, "warmup": params.warmup}
     report_latency(context, result, runtime=RUNTIME, device=DEVICE, details=details)

@@ -1,5 +1,8 @@
 """``openvino.convert``: ONNX to OpenVINO IR, saved, loaded again and compared with the ONNX file."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
@@ -40,9 +43,9 @@ def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> Non
         compress_to_fp16=params.precision == "fp16",
     )
     context.progress(1, 3, "comparing with the source")
-    reference = outputs_of(source, item.reference, preprocessing, batches, context)
+    reference = outputs_of(source, item.reference, preprocessing, batches(), context)
     context.progress(2, 3, "comparing with the source")
-    candidate = outputs_of(converted, "the converted model", preprocessing, batches, context)
+    candidate = outputs_of(converted, "the converted model", preprocessing, batches(), context)
     figures = check_parity(
         reference, candidate, max_abs=_allowed(params, reference), min_agreement=params.min_agreement
     )
@@ -52,14 +55,14 @@ def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> Non
 
 def _parity_inputs(
     params: ConvertParams, inputs: Inputs, source: ov.Model, preprocessing: Preprocessing, context: OperationContext
-) -> tuple[list[NDArray[np.float32]], str]:
-    """The inputs to compare on and, in a word, where they are from."""
+) -> tuple[Callable[[], Iterator[NDArray[np.float32]]], str]:
+    """What makes the inputs to compare on (they may not fit into memory at once) and, in a word, their origin."""
     data = inputs.optional("data")
     if data is None:
-        return list(random_batches(preprocessing, params.parity_samples, context.seed)), "random"
+        return partial(random_batches, preprocessing, params.parity_samples, context.seed), "random"
     reference = inputs.one("model").reference
     split = open_fitting_split(source, reference, preprocessing, data, params.parity_split)
-    return list(real_batches(split, preprocessing, params.parity_samples, context.seed)), "data"
+    return partial(real_batches, split, preprocessing, params.parity_samples, context.seed), "data"
 
 
 def _converted(item: InputItem) -> ov.Model:

@@ -1,6 +1,7 @@
 """``openvino.quantize``: NNCF's post-training quantization to INT8, checked against the float model."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import nncf
@@ -33,12 +34,12 @@ def run(params: QuantizeParams, inputs: Inputs, context: OperationContext) -> No
     calibration = open_fitting_split(source, item.reference, preprocessing, data, params.split)
     parity_split = params.parity_split or _default_parity_split(params, data)
     test = open_fitting_split(source, item.reference, preprocessing, data, parity_split)
-    batches = list(real_batches(test, preprocessing, params.parity_samples, context.seed))
-    reference = outputs_of(source, item.reference, preprocessing, batches, context)
+    batches = partial(real_batches, test, preprocessing, params.parity_samples, context.seed)
+    reference = outputs_of(source, item.reference, preprocessing, batches(), context)
     quantised = _quantised(source, calibration, preprocessing, params, context)
     reloaded = save(quantised, context.output(), scratch=context.scratch, keep=own_names(item), compress_to_fp16=False)
     operations = _checked_operations(reloaded, item.reference)
-    candidate = outputs_of(reloaded, "the quantized model", preprocessing, batches, context)
+    candidate = outputs_of(reloaded, "the quantized model", preprocessing, batches(), context)
     figures = check_parity(reference, candidate, max_abs=None, min_agreement=params.min_agreement)
     facts = {"versions": {**versions(), "nncf": nncf.__version__}, **operations}
     context.artifact(

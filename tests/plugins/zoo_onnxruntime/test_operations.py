@@ -100,7 +100,7 @@ def test_a_benchmark_with_another_batch_than_the_models_fixed_one_is_refused(tmp
         run_operation(BENCHMARK, {"batch": 2}, inputs(model=item), context_for(BENCHMARK, tmp_path))
 
 
-def test_a_cancelled_job_stops_between_batches_and_between_blocks(
+def test_a_cancelled_job_stops_between_batches_and_between_runs(
     model: InputItem, data: InputItem, tmp_path: Path
 ) -> None:
     for spec, params in ((EVALUATE, {}), (BENCHMARK, {"seconds": 0.05})):
