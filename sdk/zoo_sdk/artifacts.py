@@ -35,8 +35,8 @@ class Preprocessing(_Record):
     1. to ``channels`` channels in ``channel_order``; 2. shorter side to ``resize`` pixels (None: as it is), then centre
     crop to ``crop`` (height, width); 3. ``x = pixel * scale``; 4. ``x = (x - mean) / std`` per channel; 5. ``layout``.
 
-    ``scale``: ``1/255`` for inputs in 0..1, ``1`` for raw 0..255 input.  ``label_offset`` is added to a data set's label
-    to get the model's class index (1 for networks with a background class at 0).
+    ``scale``: ``1/255`` for inputs in 0..1, ``1`` for raw 0..255 input.  ``label_offset`` is added to a data set's
+    label to get the model's class index (1 for networks with a background class at 0).
     """
 
     channels: Literal[1, 3] = 3

@@ -93,7 +93,8 @@ class OperationContext(Protocol):
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """A result, recorded as a *measured* metric of the version under test (the ``measured`` input port, else the
-        version that the job makes).  ``name`` is one of :data:`zoo_sdk.measures.MEASURES`; ``dataset`` names an input port.
+        version that the job makes).  ``name`` is one of :data:`zoo_sdk.measures.MEASURES`; ``dataset`` names an
+        input port.
         """
 
     def log(self, message: str) -> None:

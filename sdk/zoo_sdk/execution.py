@@ -23,7 +23,7 @@ PROGRESS_INTERVAL_SECONDS = 0.5
 CHECKPOINT_NAME = "checkpoint"
 
 
-def _discard(event: EventBody) -> None:
+def _discard(_event: EventBody) -> None:
     return None
 
 
@@ -140,7 +140,7 @@ class LocalContext:
 
 
 def run_operation(spec: OperationSpec, params: Mapping[str, Any], inputs: Inputs, context: LocalContext) -> None:
-    """Validate, run, and check that every output exists.  Results are in ``context.artifacts`` and ``context.measurements``.
+    """Validate, run, and check that every output exists; results: ``context.artifacts`` and ``context.measurements``.
 
     Raises:
         InvalidInput: wrong parameters, or a required input is missing.

@@ -18,7 +18,7 @@ class _Message(BaseModel):
 
 
 class WorkerRegistration(_Message):
-    """``POST worker/register``: who I am and what I can do.  Idempotent; sent at start and whenever the registry forgot me."""
+    """``POST worker/register``: who I am and what I can do.  Idempotent; sent at start and when forgotten."""
 
     protocol: int = PROTOCOL_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,119}$")
@@ -28,7 +28,7 @@ class WorkerRegistration(_Message):
 
 
 class RegistrationReply(_Message):
-    """The operations whose manifest clashed with one already known are refused with 409, so a reply means all are known."""
+    """A manifest that clashes with one already known is refused with 409, so a reply means that all are known."""
 
     worker_id: UUID
     lease_seconds: int
@@ -54,7 +54,7 @@ class AssignedInput(_Message):
 
 
 class Assignment(_Message):
-    """The answer to a claim: everything that the attempt needs.  What code runs is decided by the worker's own entry points."""
+    """The answer to a claim: everything that the attempt needs.  The worker's entry points decide what code runs."""
 
     job_id: UUID
     attempt: int
@@ -158,8 +158,8 @@ class FinishReport(_Message):
 
 
 class FailureReport(_Message):
-    """``POST worker/jobs/{job}/attempts/{n}/fail``: idempotent like ``finish``.  ``retryable`` may only be true for causes that
-    a new attempt may cure; the registry decides.
+    """``POST worker/jobs/{job}/attempts/{n}/fail``: idempotent like ``finish``.  ``retryable`` may only be
+    true for causes that a new attempt may cure; the registry decides.
     """
 
     cause: FailureCause

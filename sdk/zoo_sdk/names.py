@@ -48,7 +48,7 @@ class Reference(BaseModel):
             if not re.match(NAME_PATTERN, match[part]):
                 raise InvalidInput(
                     f"{match[part]!r} in {text!r} is not a valid {part} name.",
-                    hint="Use lower case letters, digits, '.', '_' and '-', beginning and ending with a letter or digit.",
+                    hint="Use lower case letters, digits, '.', '_' and '-'; begin and end with a letter or digit.",
                 )
         return cls(team=match["team"], name=match["name"], selector=match["selector"], path=match["path"])
 
@@ -92,9 +92,13 @@ def _path_fault(path: str) -> str | None:
         return "is absolute"
     if unicodedata.normalize("NFC", path) != path:
         return "is not NFC-normalised Unicode"
-    for segment in path.split("/"):
-        if segment in {"", ".", ".."}:
-            return f"holds the segment {segment!r}"
-        if len(segment.encode()) > MAX_SEGMENT_LENGTH:
-            return f"holds a segment longer than {MAX_SEGMENT_LENGTH} bytes"
+    faults = (_segment_fault(segment) for segment in path.split("/"))
+    return next((fault for fault in faults if fault), None)
+
+
+def _segment_fault(segment: str) -> str | None:
+    if segment in {"", ".", ".."}:
+        return f"holds the segment {segment!r}"
+    if len(segment.encode()) > MAX_SEGMENT_LENGTH:
+        return f"holds a segment longer than {MAX_SEGMENT_LENGTH} bytes"
     return None

@@ -92,7 +92,8 @@ class OperationSpec(BaseModel):
     """An operation: what it needs, what it makes and which function does it.
 
     ``implementation`` is ``"package.module:function"``; the module is imported in the child process only, so importing
-    specs imports no framework.  ``strategy`` is the kind of step that a made version's strategy gains (None: makes none).
+    specs imports no framework.  ``strategy`` is the kind of step that a made version's strategy gains (None: it
+    makes none).
     ``method`` is the step's default method name; an operation whose parameters have a ``method`` field overrides it.
     """
 

@@ -1,4 +1,4 @@
-"""The closed sets of words: one enumeration for each, used by the registry, the workers, the plugins and the clients."""
+"""The closed sets of words: one enumeration for each, used by registry, workers, plugins and clients."""
 
 from enum import StrEnum
 
