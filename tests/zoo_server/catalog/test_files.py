@@ -1,11 +1,12 @@
 """Files and artifacts of drafts: safe paths, possession, and formats that fit the bytes."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
-from tests.zoo_server.factories import make_member, make_team, principal_for
+from tests.zoo_server.factories import make_member, make_team, make_user, principal_for
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from zoo_sdk.vocabulary import TeamRole
@@ -108,6 +109,22 @@ def test_knowing_a_digest_is_not_possession(draft: Version, principal: Principal
         services.add_held_file(principal=principal, version=draft, path="a.bin", sha256=blob.sha256)
     hold(team, blob)
     assert services.add_held_file(principal=principal, version=draft, path="a.bin", sha256=blob.sha256).blob == blob
+
+
+def test_an_outsider_cannot_find_out_what_a_team_holds(draft: Version, team: Team) -> None:
+    held, unknown = hold(team, make_blob()), f"sha256:{'0' * 64}"
+    outsider = principal_for(make_member(make_team("other")))
+    for digest in (held.sha256, unknown):
+        with pytest.raises(PermissionDenied):
+            services.add_held_file(principal=outsider, version=draft, path="a.bin", sha256=digest)
+
+
+def test_an_upload_that_a_workers_attempt_made_is_not_for_others(
+    draft: Version, principal: Principal, upload: Upload
+) -> None:
+    Upload.objects.filter(pk=upload.pk).update(job_id=uuid4(), attempt=1, created_by=make_user())
+    with pytest.raises(NotFound):
+        services.add_uploaded_file(principal=principal, version=draft, path="a.bin", upload_id=upload.pk)
 
 
 def declare(principal: Principal, model: Repository, declared: str, *identified: str) -> object:

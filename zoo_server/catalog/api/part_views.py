@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import LineageRole, MetricSource, RepositoryKind, Scope, VersionState
+from zoo_server.artifacts.downloads import blob_response
 from zoo_server.catalog import selectors, services
 from zoo_server.catalog.api import answers, presentation
 from zoo_server.catalog.api.bodies import (
@@ -61,8 +62,6 @@ class FileDetail(KindView):
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     def get(self, request: Request, path: str, **_: str) -> HttpResponseBase:
         """Download it.  Range and conditional requests are answered; 410 when the version was withdrawn."""
-        from zoo_server.artifacts.downloads import blob_response
-
         version = self.version()
         if version.state == VersionState.WITHDRAWN:
             address = f"/api/v1/{self.kind.value}s/{version.repository}/versions/{version.number}"

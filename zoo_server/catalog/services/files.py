@@ -8,12 +8,13 @@ from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.errors import Conflict, InvalidInput, NotFound
 from zoo_sdk.formats import find_format
 from zoo_sdk.names import checked_path
-from zoo_sdk.vocabulary import RepositoryKind
-from zoo_server.artifacts.models import Blob, Holding, Upload
+from zoo_sdk.vocabulary import RepositoryKind, Scope
+from zoo_server.artifacts.models import Blob, Upload
+from zoo_server.artifacts.selectors import held_blob, upload_for
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.fitting import check_fits
 from zoo_server.catalog.models import Artifact, Version, VersionFile
-from zoo_server.catalog.services.authorisation import locked_draft
+from zoo_server.catalog.services.authorisation import locked_draft, require
 from zoo_server.rest.principals import Principal
 
 MAX_FILES = 100_000
@@ -42,9 +43,10 @@ def add_file(*, principal: Principal, version: Version, path: str, blob: Blob) -
 
 def add_uploaded_file(*, principal: Principal, version: Version, path: str, upload_id: UUID) -> VersionFile:
     """Put the bytes of a completed upload of the version's team into a draft."""
+    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
     team = version.repository.team
-    upload = Upload.objects.select_related("blob").filter(pk=upload_id, team=team).first()
-    if upload is None:
+    upload = upload_for(principal=principal, upload_id=upload_id)
+    if upload.team_id != team.pk:
         raise NotFound(f"The team {team.name!r} has no upload {upload_id}.", facts={"field": "upload"})
     if upload.state != Upload.State.COMPLETE or upload.blob is None:
         raise Conflict(
@@ -57,15 +59,9 @@ def add_uploaded_file(*, principal: Principal, version: Version, path: str, uplo
 
 def add_held_file(*, principal: Principal, version: Version, path: str, sha256: str) -> VersionFile:
     """Put bytes that the version's team has proved to possess into a draft.  Knowing a digest is not possession."""
-    team = version.repository.team
-    holding = Holding.objects.select_related("blob").filter(team=team, blob_id=sha256).first()
-    if holding is None:
-        raise NotFound(
-            f"The team {team.name!r} holds no bytes with the digest {sha256}.",
-            hint="Upload them: POST /api/v1/uploads.",
-            facts={"field": "sha256"},
-        )
-    return add_file(principal=principal, version=version, path=path, blob=holding.blob)
+    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    blob = held_blob(team=version.repository.team, sha256=sha256)
+    return add_file(principal=principal, version=version, path=path, blob=blob)
 
 
 def remove_file(*, principal: Principal, version: Version, path: str) -> None:
