@@ -17,6 +17,7 @@ import pytest
 
 from zoo_onebox.home import Home
 from zoo_onebox.leftovers import end_processes, marked_processes
+from zoo_onebox.postgres import find_server
 
 STAND_IN = Path(__file__).with_name("stand_in_zoo.py")
 
@@ -111,3 +112,10 @@ def alive(number: int) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(number).status() != psutil.STATUS_ZOMBIE)
     return False
+
+
+def socket_folder(home: Path) -> Path:
+    """Where the home's running PostgreSQL listens."""
+    server = find_server(Home(home))
+    assert server is not None
+    return Path(Path(server.cwd(), "postmaster.pid").read_text().splitlines()[4])

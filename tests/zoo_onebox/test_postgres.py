@@ -20,20 +20,14 @@ from zoo_onebox.leftovers import marked_processes, wait_gone
 from zoo_onebox.postgres import ensure_os_user, find_server, prepare_postgres
 from zoo_sdk.errors import InvalidInput
 
-from .conftest import STAND_IN, Started, alive, remove_home
+from .conftest import STAND_IN, Started, alive, remove_home, socket_folder
 
 Start = Callable[..., Started]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as another user")
 
 
-def _socket_folder(home: Path) -> Path:
-    server = find_server(Home(home))
-    assert server is not None
-    return Path(Path(server.cwd(), "postmaster.pid").read_text().splitlines()[4])
-
-
 def _connect(home: Path, database: str = "zoo") -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(host=str(_socket_folder(home)), user=database, dbname=database, autocommit=True)
+    return psycopg.connect(host=str(socket_folder(home)), user=database, dbname=database, autocommit=True)
 
 
 def _setting(connection: psycopg.Connection[tuple[object, ...]], name: str) -> str:
@@ -123,7 +117,7 @@ def test_an_interrupted_first_start_leaves_no_half_made_data(start: Start, home:
 def test_a_long_home_puts_the_socket_elsewhere_and_takes_it_away_again(start: Start, home: Path) -> None:
     far = home.with_name("x" * 110)
     zoo = start("postgres", at=far).wait_ready()
-    folder = _socket_folder(far)
+    folder = socket_folder(far)
     assert not folder.is_relative_to(far)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert zoo.stop() == 0
