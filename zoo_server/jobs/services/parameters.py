@@ -10,6 +10,7 @@ from referencing import Registry
 
 from zoo_sdk.errors import InvalidInput
 from zoo_server.jobs.services.faults import Fault, known_names, shown
+from zoo_server.jobs.services.stored import storable
 
 MAX_PARAMS_BYTES = 64 * 1024
 ALTERNATIVES = frozenset({"anyOf", "oneOf"})
@@ -32,6 +33,8 @@ def check_params(*, schema: Schema, given: dict[str, Any]) -> tuple[dict[str, An
     """The complete parameters (the schema's defaults filled in), and what is wrong with those that were given."""
     if len(json.dumps(given)) > MAX_PARAMS_BYTES:
         return given, [Fault("params", f"are larger than {MAX_PARAMS_BYTES // 1024} KiB")]
+    if storable(given) != given:
+        return given, [Fault("params", "hold a NUL, half a character, or nest too deep")]
     # An empty registry: a worker's schema must never make this server fetch an address.
     validator = Draft202012Validator(schema, registry=Registry())
     errors = sorted(validator.iter_errors(given), key=lambda error: [str(part) for part in error.absolute_path])
