@@ -20,11 +20,13 @@ from zoo_server.artifacts.protobuf import inspect_onnx
 
 HEAD = 64 * 2**10
 MAX_SAFETENSORS_HEADER = 8 * 2**20
+LARGEST_DIMENSION = 2**53
 MAX_JSON = 4 * 2**20
 NEWEST_PICKLE_PROTOCOL = 5
 IDX_ITEM_SIZES = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}
 IDX_MAX_DIMENSIONS = 8
 OPENVINO_ROOT = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}\?>\s*)?<net\s[^>]{0,2000}version=\"1[01]\"")
+UNSTORABLE = re.compile(r"(?<!\\)\\u(?:0000|d[89a-f][0-9a-f]{2})")
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -49,8 +51,14 @@ def inspect_file(path: Path, *, filename: str = "") -> Inspection:
             stream.seek(0)
             found = probe(file)
             if found is not None:
-                return found
+                return _storable(found)
     return Inspection("opaque")
+
+
+def _storable(found: Inspection) -> Inspection:
+    """Texts that came out of the file without what PostgreSQL cannot keep (NUL, lone surrogates)."""
+    facts, findings = (json.loads(UNSTORABLE.sub("?", json.dumps(part))) for part in (found.facts, found.findings))
+    return Inspection(found.format, facts, tuple(findings))
 
 
 def _magic(file: _File) -> Inspection | None:
@@ -112,6 +120,8 @@ def _safetensors_facts(header: dict[str, Any], data_size: int) -> dict[str, Any]
     tensors = sorted(header.values(), key=lambda tensor: tensor["data_offsets"])
     end = 0
     for tensor in tensors:
+        if not all(type(length) is int and 0 <= length <= LARGEST_DIMENSION for length in tensor["shape"]):
+            raise ValueError("a tensor's shape is not made of lengths")
         if tensor["data_offsets"][0] != end:
             raise ValueError("its tensors overlap or leave gaps")
         end = tensor["data_offsets"][1]

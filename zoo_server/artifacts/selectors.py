@@ -31,7 +31,8 @@ def upload_for(*, principal: Principal, upload_id: UUID) -> Upload:
     if upload is None:
         raise _no_upload(upload_id)
     if upload.job_id is not None:
-        if principal.user_id == upload.created_by_id and principal.may(Scope.WORKER):
+        is_its_worker = principal.user_id == upload.created_by_id and principal.may(Scope.WORKER)
+        if is_its_worker or (principal.is_superuser and principal.may(Scope.ADMIN)):
             return upload
         raise _no_upload(upload_id)
     scopes = team_scopes(principal=principal, team=upload.team)

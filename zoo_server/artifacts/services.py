@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from zoo_sdk.errors import Conflict, IntegrityError, InvalidInput
+from zoo_sdk.errors import Conflict, IntegrityError, InvalidInput, PermissionDenied
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.inspection import inspect_file
 from zoo_server.artifacts.models import Blob, Holding, Upload
@@ -80,6 +80,8 @@ def open_upload(
         InsufficientStorage: the quota or the disk has no room for ``size`` bytes.
 
     """
+    if principal.user_id is None:
+        raise PermissionDenied("An upload needs an owner, and the caller is nobody.", hint="Sign in first.")
     job_id, number = attempt or (None, None)
     upload = Upload(
         team=team,

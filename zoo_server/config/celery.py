@@ -34,6 +34,11 @@ app.conf.update(
             "schedule": 600.0,
             "options": {"expires": 600},
         },
+        "end abandoned uploads": {
+            "task": "zoo.artifacts.expire_uploads",
+            "schedule": 600.0,
+            "options": {"expires": 600},
+        },
         "forget idempotency keys": {
             "task": "zoo.jobs.forget_idempotency_keys",
             "schedule": 3600.0,

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # DRF's views import this module while they are being importe
 PUBLIC = "public"
 """For routes that need no credentials at all (health, sign in)."""
 
+Declared = Scope | str | tuple[Scope, ...]
+"""A scope, several of which one is enough, or :data:`PUBLIC`."""
+
 
 class DeclaredScope(BasePermission):
     """Checks the caller against ``view.scopes``, for example ``{"GET": Scope.READ, "POST": Scope.SUBMIT}``.
@@ -25,17 +28,18 @@ class DeclaredScope(BasePermission):
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         needed = declared_scope(view, request.method or "")
-        if needed == PUBLIC:
-            return True
         if needed is None:
             return False
-        return principal_of(request).may(Scope(needed))
+        if needed == PUBLIC:
+            return True
+        alternatives = needed if isinstance(needed, tuple) else (needed,)
+        return any(principal_of(request).may(Scope(scope)) for scope in alternatives)
 
 
-def declared_scope(view: "APIView | type[APIView]", method: str) -> Scope | str | None:
-    """What a view declares for a method: a scope, :data:`PUBLIC`, or None when it declares nothing."""
+def declared_scope(view: "APIView | type[APIView]", method: str) -> Declared | None:
+    """What a view declares for a method, or None when it declares nothing."""
     scopes = getattr(view, "scopes", {})
     if method in {"HEAD", "OPTIONS"}:
         method = "GET" if "GET" in scopes else next(iter(scopes), "")
-    found: Scope | str | None = scopes.get(method)
+    found: Declared | None = scopes.get(method)
     return found

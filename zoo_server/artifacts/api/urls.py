@@ -1,5 +1,11 @@
 """Routes of this app below /api/v1."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from zoo_server.artifacts.api.views import UploadCompletion, UploadDetail, UploadList
+
+urlpatterns = [
+    path("uploads", UploadList.as_view(), name="uploads"),
+    path("uploads/<uuid:upload_id>", UploadDetail.as_view(), name="upload"),
+    path("uploads/<uuid:upload_id>/complete", UploadCompletion.as_view(), name="upload-completion"),
+]

@@ -1,0 +1,120 @@
+"""Sends a blob: ranges and preconditions of RFC 9110, and the bytes by the kernel's sendfile.
+
+Gunicorn hands a WSGI file wrapper's descriptor to ``sendfile`` from its current position, for as many bytes as
+``Content-Length`` says; so a range needs no copy through Python either.
+"""
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import BinaryIO
+
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.http import content_disposition_header, parse_etags
+from rest_framework.request import Request
+
+from zoo_server.artifacts.models import Blob
+from zoo_server.artifacts.selectors import blob_store
+
+CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
+    {"json": "application/json", "text": "text/plain; charset=utf-8", "png": "image/png", "jpeg": "image/jpeg"}
+)
+SINGLE_RANGE = re.compile(r"bytes=\s*(\d*)\s*-\s*(\d*)\s*$", re.IGNORECASE)
+MAX_DIGITS = 19
+
+
+class FileSlice:
+    """``length`` bytes of an open file from its position on; offers its descriptor, so that sendfile can be used."""
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file = file
+        self._left = length
+
+    def fileno(self) -> int:
+        """The descriptor, positioned at the slice's start."""
+        return self._file.fileno()
+
+    def read(self, size: int = -1) -> bytes:
+        """For servers without sendfile."""
+        piece = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def blob_response(request: Request | HttpRequest, blob: Blob, filename: str) -> HttpResponseBase:
+    """The bytes of ``blob`` as a download called ``filename``: 200, 206, 304 or 416; only headers for HEAD.
+
+    Raises:
+        Unavailable: the store has lost the file.
+
+    """
+    etag = f'"{blob.sha256}"'
+    if _matches(request.headers.get("If-None-Match"), etag):
+        return _with_headers(HttpResponse(status=304), blob, filename)
+    wanted = _range(request, etag, blob.size)
+    if wanted is not None and wanted[0] >= wanted[1]:
+        refused = HttpResponse(status=416)
+        refused["Content-Range"] = f"bytes */{blob.size}"
+        return _with_headers(refused, blob, filename)
+    start, end = wanted or (0, blob.size)
+    response = _body(request, blob, start, end - start)
+    response["Content-Length"] = str(end - start)
+    response["Content-Type"] = CONTENT_TYPES.get(blob.format, "application/octet-stream")
+    if wanted is not None:
+        response.status_code = 206
+        response["Content-Range"] = f"bytes {start}-{end - 1}/{blob.size}"
+    return _with_headers(response, blob, filename)
+
+
+def _body(request: Request | HttpRequest, blob: Blob, start: int, length: int) -> HttpResponseBase:
+    if request.method == "HEAD" or length == 0:
+        return HttpResponse()
+    file = blob_store().open(blob.sha256)
+    os.lseek(file.fileno(), start, os.SEEK_SET)
+    return FileResponse(FileSlice(file, length))
+
+
+def _with_headers(response: HttpResponseBase, blob: Blob, filename: str) -> HttpResponseBase:
+    digest = b64encode(bytes.fromhex(blob.sha256.removeprefix("sha256:"))).decode()
+    response["ETag"] = f'"{blob.sha256}"'
+    response["Accept-Ranges"] = "bytes"
+    response["Repr-Digest"] = f"sha-256=:{digest}:"
+    response["Digest"] = f"sha-256={digest}"
+    response["Cache-Control"] = "private, no-cache"  # whether it may still be seen is asked again; 304 is cheap
+    response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=filename) or "attachment"
+    return response
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    """If-None-Match: weak comparison (RFC 9110, 13.1.2)."""
+    if not header:
+        return False
+    return any(item in {"*", etag, f"W/{etag}"} for item in parse_etags(header))
+
+
+def _range(request: Request | HttpRequest, etag: str, size: int) -> tuple[int, int] | None:
+    """The wanted bytes ``[start, end)``; empty if they lie outside; None for the whole file.
+
+    Several ranges, other units and malformed ones are answered with the whole file, as RFC 9110 allows.  ``If-Range``
+    with anything but our strong ETag (a date, a weak or an older one) asks for the whole file as well.
+    """
+    header = request.headers.get("Range")
+    condition = request.headers.get("If-Range")
+    if not header or request.method != "GET" or (condition is not None and condition.strip() != etag):
+        return None
+    found = SINGLE_RANGE.match(header)
+    if found is None or not (found[1] or found[2]) or max(len(found[1]), len(found[2])) > MAX_DIGITS:
+        return None
+    if not found[1]:
+        length = int(found[2])
+        return (size, size) if length == 0 else (max(size - length, 0), size)
+    start = int(found[1])
+    if found[2] and int(found[2]) < start:
+        return None
+    return min(start, size), min(int(found[2]) + 1, size) if found[2] else size
