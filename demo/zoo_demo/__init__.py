@@ -1,1 +1,1 @@
-"""The main job of Zoo from end to end: data, teacher, student, distillation, conversion, INT8, approval, pull, audit."""
+"""Zoo's main job from end to end: data, teacher, student, distillation, conversion, INT8, approval, pull, audit."""

@@ -68,7 +68,7 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _fetch_package(target: Path, looked: list[str]) -> Path | None:
-    """Download and unpack Debian's package without root (`apt-get download`, `dpkg -x`); None when that is not possible."""
+    """Download and unpack Debian's package without root (`apt-get download`, `dpkg -x`); None where that fails."""
     looked.append(f"Debian package {PACKAGE} (apt-get download)")
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         looked[-1] += ": no apt-get here"
@@ -83,7 +83,9 @@ def _fetch_package(target: Path, looked: list[str]) -> Path | None:
     ]  # fmt: skip
     try:
         for arguments in (["update"], ["download", PACKAGE]):
-            subprocess.run(["apt-get", "-qq", *private, *arguments], cwd=work, check=True, capture_output=True, timeout=120)
+            subprocess.run(
+                ["apt-get", "-qq", *private, *arguments], cwd=work, check=True, capture_output=True, timeout=120
+            )
         package = next(work.glob(f"{PACKAGE}_*.deb"))
         subprocess.run(["dpkg", "-x", package.name, "unpacked"], cwd=work, check=True, capture_output=True, timeout=60)
         found = work / "unpacked" / DEBIAN_FOLDER.relative_to("/")
