@@ -27,6 +27,8 @@ from zoo_worker.stopping import Stop, StopReason
 logger = logging.getLogger(__name__)
 
 CLAIM_PATIENCE_SECONDS = 60.0
+UNKNOWN_WORKER = "unknown-worker"
+"""The problem code of a registry that lost its memory of us."""
 FOREVER_SECONDS = 10 * 365 * 24 * 3600.0
 MIRROR_CLOSE_SECONDS = 5.0
 END_SECONDS = 60.0
@@ -51,6 +53,7 @@ class Agent:
         self._cache: InputCache | None = None
         self._mirror: MlflowMirror | None = None
         self._beat_seconds = 20.0
+        self._presence = threading.Thread(target=self._stay_known, name="presence", daemon=True)
         self._shutting_down = threading.Event()
         self._at_once = False
         self._stops: set[Stop] = set()
@@ -81,7 +84,7 @@ class Agent:
         if uri:
             self._mirror = MlflowMirror(self._state.journals, uri, self._report_run)
             self._mirror.start()
-        threading.Thread(target=self._stay_known, name="presence", daemon=True).start()
+        self._presence.start()
 
     def run(self, job: str) -> RunStatus | None:
         """Claim and carry out a job; None if there was nothing to do: somebody else has it, or the registry is away."""
@@ -111,6 +114,8 @@ class Agent:
             self._changed.wait_for(lambda: not self._stops, self.settings.grace_seconds + END_SECONDS)
         if self._mirror is not None:
             self._mirror.close(MIRROR_CLOSE_SECONDS)
+        if self._presence.is_alive():
+            self._presence.join(END_SECONDS)
         self._registry.close()
         if self._state is not None:
             self._state.unlock()
@@ -131,7 +136,7 @@ class Agent:
     def _claim(self, job: str) -> Assignment | None:
         try:
             return persistently(
-                lambda: self._registry.claim(job, self.settings.name),
+                lambda: self._claim_registered(job),
                 seconds=CLAIM_PATIENCE_SECONDS,
                 give_up=self._shutting_down.is_set,
                 wait=self._shutting_down.wait,
@@ -143,6 +148,15 @@ class Agent:
                 "job %s was not claimed, its message is dropped; the registry will ring again: %s", job, error
             )
         return None
+
+    def _claim_registered(self, job: str) -> Assignment:
+        try:
+            return self._registry.claim(job, self.settings.name)
+        except Conflict as error:
+            if error.facts.get("code") != UNKNOWN_WORKER:
+                raise
+            self._register()
+            return self._registry.claim(job, self.settings.name)
 
     def _carry_out(self, assignment: Assignment, stop: Stop, granted_at: float) -> RunStatus:
         if self._state is None or self._cache is None:

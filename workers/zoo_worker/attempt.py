@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from zoo_sdk.artifacts import FileEntry
 from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.discovery import find_operation
-from zoo_sdk.errors import InvalidInput, LeaseLost, OperationError, Unavailable, ZooError
+from zoo_sdk.errors import Conflict, InvalidInput, LeaseLost, OperationError, Unavailable, ZooError
 from zoo_sdk.messages import (
     Assignment,
     EventBody,
@@ -21,7 +21,7 @@ from zoo_sdk.messages import (
     StateEvent,
 )
 from zoo_sdk.operations import Resources
-from zoo_sdk.vocabulary import FINAL_JOB_STATES, FailureCause
+from zoo_sdk.vocabulary import FINAL_JOB_STATES, FailureCause, JobState
 from zoo_worker.cache import InputCache
 from zoo_worker.events import EventSender
 from zoo_worker.failures import make_failure
@@ -94,14 +94,13 @@ class Attempt:
         """Work and report; the answer is what becomes of the MLflow run."""
         try:
             outcome = self._outcome()
-            failure = self._finish(outcome) if isinstance(outcome, FinishReport) else outcome
-            if failure is None:
-                return "FINISHED"
-            self._fail(failure)
+            if isinstance(outcome, FinishReport):
+                return self._finish(outcome)
+            self._fail(outcome)
         except Stopped as stopped:
             self._end_stopped(stopped.reason)
             return "KILLED"
-        except LeaseLost as error:
+        except Conflict as error:
             logger.warning("attempt %s is no longer ours: %s", self.mark, error)
             return "KILLED"
         finally:
@@ -217,22 +216,22 @@ class Attempt:
     def _send(self, name: str, path: Path) -> FileEntry:
         return upload_file(self.routes, name, path, lambda: self.stop.check(UPLOAD_STOPS))
 
-    def _finish(self, report: FinishReport) -> Failure | None:
+    def _finish(self, report: FinishReport) -> RunStatus:
         self._flush()
         try:
             job = self._report(lambda: self.routes.finish(report))
-        except LeaseLost:
+        except Conflict:
             raise
         except Unavailable as error:
             raise Stopped(StopReason.LEASE_EXPIRED) from error
         except ZooError as error:
-            return make_failure(
-                FailureCause.PLUGIN_ERROR, error.code, f"The registry refused the result: {error}", error.facts
-            )
+            message = f"The registry refused the result: {error}"
+            self._fail(make_failure(FailureCause.PLUGIN_ERROR, error.code, message, error.facts))
+            return "FAILED"
         if job.get("result"):
             self.journal.tag("zoo.version", str(job["result"]))
         self._forget_checkpoints(job)
-        return None
+        return "FINISHED" if job.get("state") == JobState.SUCCEEDED else "FAILED"
 
     def _fail(self, failure: Failure) -> None:
         self._flush()
@@ -244,7 +243,7 @@ class Attempt:
         )
         try:
             self._forget_checkpoints(self._report(lambda: self.routes.fail(report)))
-        except LeaseLost:
+        except Conflict:
             raise
         except ZooError as error:
             logger.error("the failure of attempt %s could not be reported: %s", self.mark, error)  # noqa: TRY400
@@ -257,7 +256,7 @@ class Attempt:
         if reason == StopReason.CANCELLED:
             try:
                 self._fail(make_failure(FailureCause.CANCELLED, "cancelled", "The job was cancelled."))
-            except LeaseLost as error:
+            except Conflict as error:
                 logger.warning("attempt %s: %s", self.mark, error)
             return
         try:

@@ -32,6 +32,7 @@ class EventSender:
         self._wanted = True
         self._closing = False
         self._sending = False
+        self._hurried = False
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
@@ -56,7 +57,11 @@ class EventSender:
     def flush(self, seconds: float) -> bool:
         """Wait until all is sent; False if it took longer than that."""
         with self._change:
-            return self._change.wait_for(self._is_done, seconds)
+            self._hurried = True
+            self._change.notify_all()
+            done = self._change.wait_for(self._is_done, seconds)
+            self._hurried = False
+            return done
 
     def close(self) -> None:
         """Stop sending; what is still in the buffer is given up."""
@@ -68,6 +73,9 @@ class EventSender:
 
     def _is_done(self) -> bool:
         return not self._wanted or (not self._buffer and not self._sending)
+
+    def _has_batch(self) -> bool:
+        return self._closing or self._hurried or len(self._buffer) >= BATCH_EVENTS
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -95,7 +103,7 @@ class EventSender:
             self._change.wait_for(lambda: self._buffer or self._closing)
             if self._closing:
                 return []
-            self._change.wait_for(lambda: self._closing or len(self._buffer) >= BATCH_EVENTS, LATENCY_SECONDS)
+            self._change.wait_for(self._has_batch, LATENCY_SECONDS)
             if self._left_out:
                 self._report_left_out()
             batch: list[Event] = []

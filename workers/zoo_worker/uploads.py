@@ -55,15 +55,14 @@ def upload_file(routes: AttemptRoutes, name: str, path: Path, check: Callable[[]
     )
     if session.get("state") != "complete":
         identifier = str(session["id"])
-        _send_parts(routes, identifier, path, check)
+        _send_parts(routes, identifier, int(session.get("offset", 0)), path, check)
         check()
         persistently(lambda: routes.complete_upload(identifier, sha256), seconds=PATIENCE_SECONDS)
     return FileEntry(path=name, sha256=sha256, size=size)
 
 
-def _send_parts(routes: AttemptRoutes, session: str, path: Path, check: Callable[[], None]) -> None:
+def _send_parts(routes: AttemptRoutes, session: str, offset: int, path: Path, check: Callable[[], None]) -> None:
     size = path.stat().st_size
-    offset = persistently(lambda: routes.upload_offset(session), seconds=PATIENCE_SECONDS)
     breaks = 0
     with path.open("rb") as file:
         while offset < size:

@@ -1,0 +1,110 @@
+"""Operations that look around in the child process; installed for tests by the fixture ``probe_plugin``."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from zoo_sdk.artifacts import ArtifactDescription
+from zoo_sdk.operations import OperationParams, OperationSpec, Port
+from zoo_sdk.vocabulary import StrategyKind
+
+
+class ProbeParams(OperationParams):
+    seconds: float = 0
+    text: str = ""
+    count: int = 0
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named like torch's own."""
+
+
+def _spec(name: str, *, inputs: tuple[Port, ...] = (), outputs: tuple[Port, ...] = ()) -> OperationSpec:
+    return OperationSpec(
+        name=f"probe.{name}",
+        version=1,
+        summary=name,
+        params=ProbeParams,
+        implementation=f"probe_operations:{name}",
+        inputs=inputs,
+        outputs=outputs,
+        strategy=StrategyKind.TRAINING if outputs else None,
+    )
+
+
+WEIGHTS = Port(name="weights", required=False, many=True)
+MODEL = Port(name="model", formats=("json",))
+ENVIRONMENT = _spec("environment")
+FRAMEWORK_MEMORY = _spec("framework_memory")
+HOLD_MEMORY = _spec("hold_memory")
+NOT_A_NUMBER = _spec("not_a_number")
+ODD_TEXT = _spec("odd_text")
+LEAVE = _spec("leave")
+LINK = _spec("link", outputs=(MODEL,))
+LARGE = _spec("large", outputs=(MODEL,))
+READ = _spec("read", inputs=(WEIGHTS,))
+SPEC_NAMES = (
+    "ENVIRONMENT",
+    "FRAMEWORK_MEMORY",
+    "HOLD_MEMORY",
+    "NOT_A_NUMBER",
+    "ODD_TEXT",
+    "LEAVE",
+    "LINK",
+    "LARGE",
+    "READ",
+)
+
+
+def environment(_params, _inputs, context):
+    context.log(
+        json.dumps({"environ": dict(os.environ), "cwd": str(Path.cwd()), "sid": os.getsid(0), "pid": os.getpid()})
+    )
+
+
+def framework_memory(_params, _inputs, _context):
+    raise OutOfMemoryError("tried to allocate 20.00 GiB")
+
+
+def hold_memory(params, _inputs, _context):
+    block = bytearray(params.count * 2**20)
+    block[::4096] = b"\1" * len(block[::4096])
+    time.sleep(params.seconds)
+
+
+def not_a_number(_params, _inputs, context):
+    context.metric("loss", float("nan"), 3)
+    context.metric("loss", 0.5, 4)
+
+
+def odd_text(params, _inputs, context):
+    sys.stdout.buffer.write(b"nul \x00 and \xff\n" + b"x" * 100_000 + b"\nprogress 1\rprogress 2\r\n")
+    sys.stdout.flush()
+    context.log("nul \x00")
+    for number in range(params.count):
+        print("line", number)
+
+
+def leave(_params, _inputs, _context):
+    sys.exit("no reason at all")
+
+
+def link(_params, _inputs, context):
+    (context.output() / "model.json").symlink_to("/etc/hostname")
+    context.artifact(ArtifactDescription(format="json", files=("model.json",)))
+
+
+def large(params, _inputs, context):
+    (context.output() / "model.json").write_bytes(os.urandom(params.count))
+    context.artifact(ArtifactDescription(format="json", files=("model.json",)))
+
+
+def read(params, inputs, context):
+    for item in inputs.many("weights"):
+        path = item.main_file
+        context.log(
+            json.dumps({"size": path.stat().st_size, "mode": oct(path.stat().st_mode & 0o777), "name": path.name})
+        )
+    time.sleep(params.seconds)
