@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class SampleData:
     name: str
     title: str
     licence: str
-    format: str
+    format: Literal["idx", "npz"]
     files: Sequence[Path]
     classes: Sequence[str]
     note: str = ""
