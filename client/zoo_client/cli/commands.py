@@ -10,7 +10,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 class ListingGroup(TyperGroup):
-    """``zoo models --task x`` means ``zoo models list --task x``; ``zoo versions a/b`` means ``zoo versions list a/b``."""
+    """``zoo models --task x`` means ``zoo models list --task x``, as does ``zoo versions a/b``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] != "--help") or "/" in args[0]:

@@ -79,8 +79,8 @@ app = typer.Typer(
     name="zoo",
     help="Find, fetch, make, curate and audit models in a Zoo registry.",
     epilog=(
-        "The options --json, --url and --token may stand anywhere. The registry is --url, else ZOO_URL, else that of the "
-        f"last `zoo login`.\n\n{EXIT_HELP}\n\nExample:\n\n$ zoo pull vision/resnet50@production ./model"
+        "The options --json, --url and --token may stand anywhere. The registry is --url, else ZOO_URL, else that of "
+        f"the last `zoo login`.\n\n{EXIT_HELP}\n\nExample:\n\n$ zoo pull vision/resnet50@production ./model"
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
