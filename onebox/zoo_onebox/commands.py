@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,10 +19,10 @@ from zoo_onebox.manager import Manager
 from zoo_onebox.parts import Options
 from zoo_onebox.serve import Announcement, is_running, serve
 from zoo_sdk.environment import check_environment
-from zoo_sdk.errors import Conflict, Unavailable, ZooError
+from zoo_sdk.errors import Conflict, Unavailable
 
-EXIT_ERROR = 1
-EXIT_NOT_RUNNING = 3
+EXIT_NOT_RUNNING = 5
+"""The code of the `zoo` command for: no registry answers."""
 
 HomeOption = Annotated[Path, typer.Option("--home", envvar="ZOO_HOME", help="Folder of data, logs and secrets.")]
 JsonOption = Annotated[
@@ -45,19 +45,13 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start a whole Zoo on this machine: PostgreSQL, Valkey, MLflow, the registry and its workers."""
-    console = Console(stderr=as_json, highlight=False)
-    try:
-        check_environment(os.environ)
-        place = Home.create(home)
-        background = detach() if detached else None
-        ready = background.ready if background else _stay
-        serve(
-            place,
-            Options(host=host, port=port, mlflow_port=mlflow_port, workers=workers),
-            Announcement(console, as_json, ready),
-        )
-    except ZooError as error:
-        _exit(console, error)
+    check_environment(os.environ)
+    place = Home.create(home)
+    background = detach() if detached else None
+    announcement = Announcement(
+        Console(stderr=as_json, highlight=False), as_json=as_json, ready=background.ready if background else _stay
+    )
+    serve(place, Options(host=host, port=port, mlflow_port=mlflow_port, workers=workers), announcement)
 
 
 def down(
@@ -72,24 +66,21 @@ def down(
         return
     number = place.read_note().get("pid")
     if number is None:
-        _exit(console, Conflict(f"The Zoo on {place.root} is just starting.", hint="Try again in a moment."))
+        raise Conflict(f"The Zoo on {place.root} is just starting.", hint="Try again in a moment.")
     with suppress(ProcessLookupError):
         os.kill(number, signal.SIGTERM)
     deadline = time.monotonic() + seconds
     while is_running(place):
         if time.monotonic() > deadline:
-            _exit(
-                console,
-                Unavailable(
-                    f"Process {number} still runs after {seconds:.0f} s.", hint=f"See {place.logs / 'zoo.log'}."
-                ),
+            raise Unavailable(
+                f"Process {number} still runs after {seconds:.0f} s.", hint=f"See {place.logs / 'zoo.log'}."
             )
         time.sleep(0.1)
     console.print("The Zoo has stopped.")
 
 
 def status(*, home: HomeOption = Path(".zoo"), as_json: JsonOption = False) -> None:
-    """Show the parts of the Zoo that runs on this home; exit status 3 when none runs."""
+    """Show the parts of the Zoo that runs on this home; exit status 5 when none runs."""
     console = Console(highlight=False)
     place = Home(home.expanduser().resolve())
     note = place.read_note() if is_running(place) else {}
@@ -126,10 +117,3 @@ def _parts(home: Home, note: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _stay() -> None:
     """Nothing to do when ready: the command goes on in the foreground."""
-
-
-def _exit(console: Console, error: ZooError) -> NoReturn:
-    console.print(f"Error: {error.detail}", style="bold red", markup=False, soft_wrap=True)
-    if error.hint:
-        console.print(error.hint, markup=False, soft_wrap=True)
-    raise typer.Exit(EXIT_ERROR)

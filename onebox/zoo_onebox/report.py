@@ -57,7 +57,7 @@ class Report:
                 _line("Token", admin_token, "bold yellow"),
                 Text("The token is shown this once; the registry keeps only its hash.", style="dim"),
                 Text(),
-                _line("Next", f"zoo login {url}"),
+                _line("Next", f"zoo login --url {url}   (asks for the token)"),
             ]
         lines += [
             _line("Admin pages", f"{url}/admin/"),

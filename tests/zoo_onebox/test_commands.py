@@ -25,8 +25,8 @@ def _zoo(*words: str, environment: dict[str, str] | None = None) -> subprocess.C
 def test_a_misspelt_variable_is_refused_with_the_nearest_known_one(home: Path) -> None:
     result = _zoo("up", "--home", str(home), environment={"ZOO_DATABSE_URL": "postgresql://db/zoo"})
     assert result.returncode == 1
-    assert "ZOO_DATABSE_URL" in result.stdout
-    assert "Did you mean ZOO_DATABASE_URL" in result.stdout
+    assert "ZOO_DATABSE_URL" in result.stdout + result.stderr
+    assert "Did you mean ZOO_DATABASE_URL" in result.stdout + result.stderr
     assert not home.exists()
 
 
@@ -37,9 +37,9 @@ def test_a_taken_port_is_named_with_who_has_it_and_the_option_to_change_it(home:
         ports = {"--port": "0", "--mlflow-port": "0", option: str(port)}
         result = _zoo("up", "--home", str(home), *[word for pair in ports.items() for word in pair])
     assert result.returncode == 1
-    assert f"Port {port} on 127.0.0.1 is taken by" in result.stdout
-    assert f"(process {os.getpid()})" in result.stdout
-    assert f"Choose another by {option}" in result.stdout
+    assert f"Port {port} on 127.0.0.1 is taken by" in result.stdout + result.stderr
+    assert f"(process {os.getpid()})" in result.stdout + result.stderr
+    assert f"Choose another by {option}" in result.stdout + result.stderr
     assert not (home / "postgres").exists()
 
 
@@ -58,15 +58,15 @@ def test_a_home_that_is_a_file_is_refused(home: Path) -> None:
     home.write_text("")
     result = _zoo("up", "--home", str(home))
     assert result.returncode == 1
-    assert f"The Zoo's home {home} cannot be used" in result.stdout
+    assert f"The Zoo's home {home} cannot be used" in result.stdout + result.stderr
 
 
 def test_status_of_a_home_where_nothing_runs_says_so(home: Path) -> None:
     result = _zoo("status", "--home", str(home))
-    assert result.returncode == 3
-    assert "No Zoo runs" in result.stdout
+    assert result.returncode == 5
+    assert "No Zoo runs" in result.stdout + result.stderr
     result = _zoo("status", "--home", str(home), "--json")
-    assert result.returncode == 3
+    assert result.returncode == 5
     assert json.loads(result.stdout) == {"running": False, "parts": {}}
     assert not home.exists()
 
@@ -74,7 +74,7 @@ def test_status_of_a_home_where_nothing_runs_says_so(home: Path) -> None:
 def test_down_where_nothing_runs_is_no_error(home: Path) -> None:
     result = _zoo("down", "--home", str(home))
     assert result.returncode == 0
-    assert "No Zoo runs" in result.stdout
+    assert "No Zoo runs" in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
