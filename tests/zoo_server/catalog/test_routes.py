@@ -274,6 +274,7 @@ def test_filters_and_order_come_through_the_query(api: APIClient, team: Team) ->
     make_repository(team, "a", tags=["int8", "small"])
     make_repository(team, "b", tags=["int8"])
     assert [row["name"] for row in api.get("/api/v1/models?tag=int8&tag=small").json()["results"]] == ["a"]
+    assert api.get("/api/v1/models?format=onnx").json()["results"] == []
     page = api.get("/api/v1/models?sort=name&limit=1").json()
     assert [row["name"] for row in page["results"]] == ["a"]
     rest = api.get("/api/v1/models", {"sort": "name", "limit": 1, "cursor": page["next"]}).json()

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
 from pydantic import BaseModel
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -32,10 +33,18 @@ class CatalogSchema(AutoSchema):
         return [f"{kind.value}s" if kind else "catalogue"]
 
 
+class JsonNegotiation(DefaultContentNegotiation):
+    """Leaves ``?format=`` to the routes, where it is a filter; DRF would take it for a renderer's name."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:  # noqa: A002  DRF's signature
+        return renderers
+
+
 class CatalogView(APIView):
     """A route of the catalogue.  ``operations`` names what each method does, for the OpenAPI document."""
 
     schema = CatalogSchema()
+    content_negotiation_class = JsonNegotiation
     scopes: ClassVar[dict[str, Scope]] = {"GET": Scope.READ}
     operations: ClassVar[dict[str, str]] = {}
 
