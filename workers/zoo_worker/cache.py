@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 SEALED_NS = 946_684_800 * 10**9
 """Modification time of every checked file (2000-01-01).  Whoever writes into one changes it, and is found out."""
-WRITE_BYTES = 2**20
 MAX_BREAKS = 20
 
 Fetch = Callable[[str, int], AbstractContextManager[httpx.Response]]
@@ -158,7 +157,7 @@ class _Receiver:
         """Write the answer's bytes after those that are here."""
         if response.status_code != 206 and self.size:
             self._start_again()
-        for part in response.iter_raw(WRITE_BYTES):
+        for part in response.iter_raw():
             check()
             if self.size + len(part) > self._entry.size:
                 raise IntegrityError(f"The registry sent more than the {self._entry.size} bytes of {self._entry.path}.")
