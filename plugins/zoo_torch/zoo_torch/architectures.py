@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Self
 
-import timm
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import nn
 
@@ -69,6 +68,9 @@ class Architecture(BaseModel):
                     f"{self.name} takes no architecture options.", facts={"field": "architecture_options"}
                 )
             return SMALL_NETWORKS[name](self.in_chans, self.num_classes)
+        # Takes as long to import as torch itself, and our own networks do without it.
+        import timm
+
         if not timm.is_model(name):
             raise UnknownName("architecture", self.name, [f"timm:{known}" for known in timm.list_models()])
         options: dict[str, Any] = dict(self.options)

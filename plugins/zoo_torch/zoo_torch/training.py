@@ -47,6 +47,7 @@ class Trainer:
     context: OperationContext
     device: torch.device
     batches: TrainingBatches = field(init=False)
+    _score: ClassificationScore | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -89,7 +90,12 @@ class Trainer:
         return state.seconds
 
     def score(self) -> ClassificationScore:
-        """The network on the test split."""
+        """The network on the test split; computed once for the same weights."""
+        if self._score is None:
+            self._score = self._measure()
+        return self._score
+
+    def _measure(self) -> ClassificationScore:
         return score_network(
             self.network,
             self.data.test,
@@ -102,6 +108,7 @@ class Trainer:
 
     def _train_epoch(self, state: TrainingState, objective: Objective) -> None:
         self.network.train()
+        self._score = None
         first = state.epoch * self.batches.steps
         every = max(1, self.batches.steps // METRICS_PER_EPOCH)
         recent: list[Tensor] = []

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from tests.plugins.zoo_torch.samples import SMALL, Outcome, digest, fresh_model, npz_digits, perform
-from zoo_sdk.artifacts import Preprocessing
+from zoo_sdk.artifacts import DatasetDescription, Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput, OperationError, OutOfMemory, UnknownName
 from zoo_torch import training
@@ -55,6 +56,18 @@ def test_curves_and_lines_are_reported(tmp_path: Path, data: InputItem) -> None:
     assert [step for step, _ in outcome.curve("test_top1")] == [10, 20]
     assert outcome.curve("learning_rate")[-1][1] < 0.01
     assert "Epoch 2 of 2" in outcome.lines
+
+
+def test_the_last_epoch_s_score_is_not_computed_twice(
+    tmp_path: Path, data: InputItem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = []
+    original = training.score_network
+    monkeypatch.setattr(
+        training, "score_network", lambda *given, **named: scored.append(1) or original(*given, **named)
+    )
+    train(tmp_path, data, epochs=3)
+    assert len(scored) == 3
 
 
 def test_counts_stand_behind_the_accuracy(tmp_path: Path, data: InputItem) -> None:
@@ -227,3 +240,50 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path, data: InputItem) 
     context.devices = ("cuda:7",)
     with pytest.raises(InvalidInput, match="cuda:7"):
         prepare_device(context)
+
+
+def test_pictures_of_different_sizes_are_trained_on_at_one_size(tmp_path: Path) -> None:
+    classes = ("dark", "light")
+    for split in ("train", "test"):
+        for number in range(24):
+            folder = tmp_path / "data" / split / classes[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            picture = Image.new("RGB", (20 + number, 30), (200, 220, 240) if number % 2 else (10, 30, 50))
+            picture.save(folder / f"{number}.png")
+    splits = {split: {"folder": split} for split in ("train", "test")}
+    description = DatasetDescription(format="image-folder", classes=classes, splits=splits)
+    data = InputItem(reference="digits/colours@1", folder=tmp_path / "data", dataset=description)
+    with pytest.raises(InvalidInput, match="different sizes"):
+        train(tmp_path / "refused", data)
+    outcome = train(tmp_path / "out", data, image_size=16, batch_size=8, epochs=4, augmentation="flip_crop")
+    assert outcome.measured("top1") == 100
+    assert [item.name for item in outcome.context.measurements if item.name == "top5"] == []
+    signature = outcome.context.artifacts["model"][0].signature
+    assert signature is not None
+    assert signature.inputs[0].shape == (None, 3, 16, 16)
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights(
+    tmp_path: Path, data: InputItem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = train(tmp_path / "plain", data)
+    monkeypatch.setattr(training, "computes_bfloat16", lambda _device: True)
+    mixed = train(tmp_path / "mixed", data)
+    off = train(tmp_path / "off", data, mixed_precision="off")
+    assert digest(off.model) == digest(plain.model) != digest(mixed.model)
+    assert {value.dtype for value in load_file(mixed.model).values()} == {torch.float32, torch.int64}
+    assert mixed.curve("train_loss")[-1][1] == pytest.approx(plain.curve("train_loss")[-1][1], rel=0.2)
+
+
+def test_gradients_are_clipped_where_it_is_asked_for(tmp_path: Path, data: InputItem) -> None:
+    still = {"gradient_clip": 1e-9, "weight_decay": 0, "momentum": 0, "epochs": 1}
+    init = fresh_model(tmp_path / "init", seed=5)
+    outcome = train(tmp_path / "out", data, init, **still)
+    name = "features.0.0.weight"
+    torch.testing.assert_close(load_file(outcome.model)[name], load_file(init.main_file)[name])
+
+
+def test_label_smoothing_raises_the_loss_of_a_sure_network(tmp_path: Path, data: InputItem) -> None:
+    sure = train(tmp_path / "sure", data, epochs=5, limit_samples=None)
+    smooth = train(tmp_path / "smooth", data, epochs=5, limit_samples=None, label_smoothing=0.3)
+    assert smooth.curve("train_loss")[-1][1] > sure.curve("train_loss")[-1][1] + 0.3
