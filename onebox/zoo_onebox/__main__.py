@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from zoo_onebox.commands import down, status, up
+from zoo_onebox.commands import admin_token, down, status, up
 from zoo_sdk.errors import ZooError
 
 EXIT_FAILED = 1
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.command("up")(up)
 app.command("down")(down)
 app.command("status")(status)
+app.command("admin-token")(admin_token)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from zoo_onebox.detach import detach
 from zoo_onebox.home import Home
 from zoo_onebox.manager import Manager
 from zoo_onebox.parts import Options
+from zoo_onebox.registry import fresh_admin_token
 from zoo_onebox.serve import Announcement, is_running, serve
 from zoo_sdk.environment import check_environment
 from zoo_sdk.errors import Conflict, Unavailable
@@ -98,7 +99,7 @@ def status(*, home: HomeOption = Path(".zoo"), as_json: JsonOption = False) -> N
         table = Table("part", "state", "process", "since")
         for name, part in parts.items():
             since = time.strftime("%d %b %H:%M:%S", time.localtime(part["since"])) if part["pid"] else ""
-            table.add_row(name, part["state"].lower(), str(part["pid"] or ""), since)
+            table.add_row(name, part["state"], str(part["pid"] or ""), since)
         console.print(table)
     else:
         console.print(f"No Zoo runs on {place.root}. Start it by: zoo up", markup=False, soft_wrap=True)
@@ -106,12 +107,27 @@ def status(*, home: HomeOption = Path(".zoo"), as_json: JsonOption = False) -> N
         raise typer.Exit(EXIT_NOT_RUNNING)
 
 
+def admin_token(*, home: HomeOption = Path(".zoo"), as_json: JsonOption = False) -> None:
+    """Make and print another token for the administrator of the Zoo that runs on this home."""
+    made = fresh_admin_token(Home(home.expanduser().resolve()))
+    sys.stdout.write(f"{json.dumps(made) if as_json else made['admin_token']}\n")
+
+
 def _parts(home: Home, note: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if "sockets" not in note:
         return {}
     with suppress(OSError):
         states = Manager(home, Path(note["sockets"])).states()
-        return {name: {"state": item.state, "pid": item.pid, "since": item.started} for name, item in states.items()}
+        ready = note.get("ready", [])
+        return {
+            # The manager calls a program started after ten seconds; we have asked it whether it is ready.
+            name: {
+                "state": "ready" if item.pid and name in ready else item.state.lower(),
+                "pid": item.pid,
+                "since": item.started,
+            }
+            for name, item in states.items()
+        }
     return {}
 
 

@@ -158,7 +158,7 @@ class Zoo:
             Step(
                 name="bootstrap", title="administrator and tokens", needs=("migrate",), **server,
                 finished=self.bootstrap.take,
-                command=(sys.executable, "-m", "zoo_server", "bootstrap", "--json"),
+                command=(sys.executable, "-m", "zoo_server", "bootstrap", "--json", *self._wanted_tokens()),
             ),
             Program(
                 name="web", title="web server", needs=("migrate", "valkey"), stop_stage=30, stop_seconds=30, **server,
@@ -169,6 +169,10 @@ class Zoo:
                 ready=lambda _output: is_healthy(f"{self.url}/healthz"),
             ),
         ]  # fmt: skip
+
+    def _wanted_tokens(self) -> list[str]:
+        """A workers' token that was lost is replaced."""
+        return [] if self.home.secret("worker-token").exists() else ["--new-worker-token"]
 
     def _celery(self) -> list[Task]:
         server = self._server()

@@ -55,7 +55,7 @@ class Report:
                 Text(),
                 _line("Administrator", admin_user),
                 _line("Token", admin_token, "bold yellow"),
-                Text("The token is shown this once; the registry keeps only its hash.", style="dim"),
+                Text("The token is shown this once (only its hash is kept); another one: zoo admin-token", style="dim"),
                 Text(),
                 _line("Next", f"zoo login --url {url}   (asks for the token)"),
             ]

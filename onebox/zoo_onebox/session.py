@@ -105,7 +105,10 @@ class Session:
             states = self._manager.states()
         except OSError:
             return self._seen  # it has just died; the loop sees it next
-        changed = self._seen != states or self.facts.get("state") != state
+        changed = self._seen != states or (self.facts.get("state"), self.facts.get("ready")) != (
+            state,
+            self._startup.done,
+        )
         for name, now in states.items():
             before = self._seen.get(name)
             if before is not None and before.pid and now.pid != before.pid:
@@ -115,6 +118,7 @@ class Session:
         if changed or (processes and self.facts.get("processes") != family):
             self.facts |= {
                 "state": state,
+                "ready": self._startup.done,
                 "pid": os.getpid(),
                 "sockets": str(self._sockets),
                 "pids": {item.name: item.pid for item in states.values() if item.pid},

@@ -62,6 +62,11 @@ class Startup:
         return self._required <= self._done
 
     @property
+    def done(self) -> list[str]:
+        """Names of what is up or done."""
+        return sorted(self._done)
+
+    @property
     def finished(self) -> bool:
         """Whether there is nothing left to bring up."""
         return not self._waiting and not self._active

@@ -93,7 +93,7 @@ def test_the_command_lines_are_those_of_the_one_machine_zoo(home: Path, monkeypa
     monkeypatch.setattr("zoo_onebox.parts.installed_families", lambda: ["torch", "onnxruntime", "openvino"])
     external = {"ZOO_DATABASE_URL": "postgresql://db/zoo", "ZOO_BROKER_URL": "redis://broker"}
     tasks = Zoo(Home.create(home), Options(host="0.0.0.0", port=8080, mlflow_port=5000), external).tasks()
-    only_here = {"--without-mingle", "--without-gossip"}
+    only_here = {"--without-mingle", "--without-gossip", "--new-worker-token"}
     for task in tasks:
         assert task.command[0] == sys.executable
         ours = [word for word in task.command[1:] if word not in only_here]

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from zoo_onebox.home import Home
-from zoo_onebox.leftovers import end_processes, marked_processes
+from zoo_onebox.leftovers import end_processes, marked_processes, noted_processes
 from zoo_onebox.postgres import find_server
 
 STAND_IN = Path(__file__).with_name("stand_in_zoo.py")
@@ -71,7 +71,7 @@ class Started:
                 self.process.wait(60)
             self.process.kill()
             self.process.wait()
-        end_processes(marked_processes(self.home), seconds=20)
+        end_processes([*marked_processes(self.home), *noted_processes(self.home)], seconds=20)
         self._output.close()
 
 

@@ -71,6 +71,12 @@ def test_status_of_a_home_where_nothing_runs_says_so(home: Path) -> None:
     assert not home.exists()
 
 
+def test_an_admin_token_needs_a_running_zoo(home: Path) -> None:
+    result = _zoo("admin-token", "--home", str(home))
+    assert result.returncode == 1
+    assert "No Zoo runs" in result.stdout + result.stderr
+
+
 def test_down_where_nothing_runs_is_no_error(home: Path) -> None:
     result = _zoo("down", "--home", str(home))
     assert result.returncode == 0

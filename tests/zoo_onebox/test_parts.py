@@ -55,6 +55,12 @@ def test_a_worker_knows_no_database_and_no_secret_of_the_registry(home: Path) ->
     assert not {"ZOO_DATABASE_URL", "ZOO_SECRET_KEY", "ZOO_S3_SECRET_ACCESS_KEY"} & given
 
 
+def test_a_lost_workers_token_is_replaced(home: Path) -> None:
+    assert "--new-worker-token" in _tasks(home)["bootstrap"].command
+    Home(home).keep_secret("worker-token", "kept")
+    assert "--new-worker-token" not in _tasks(home)["bootstrap"].command
+
+
 def test_a_gpu_adds_the_gpu_queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zoo_onebox.parts, "gpu_is_present", lambda: True)
     worker = _tasks(home)["worker-torch"]

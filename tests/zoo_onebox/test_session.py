@@ -59,8 +59,9 @@ def test_a_program_that_ignores_the_stop_signal_is_killed(start: Start) -> None:
 
 def test_the_note_tells_where_the_zoo_is_and_what_runs(start: Start) -> None:
     zoo = start("web", "valkey").wait_ready()
-    zoo.wait_for(lambda: zoo.note.get("state") == "ready")
+    zoo.wait_for(lambda: zoo.note.get("ready") == ["valkey", "web"])
     note = zoo.note
+    assert note["state"] == "ready"
     assert note["pid"] == zoo.process.pid
     assert note["url"].startswith("http://127.0.0.1:")
     assert set(note["pids"]) == {"web", "valkey"}
@@ -107,6 +108,7 @@ def test_two_homes_run_side_by_side(start: Start, home: Path) -> None:
 
 def test_killing_the_command_ends_the_programs_too(start: Start) -> None:
     zoo = start("web", "worker", "valkey").wait_ready()
+    zoo.wait_for(lambda: str(_job(zoo)) in zoo.note["processes"])
     numbers = [item.pid for item in _everything(zoo) if item.pid != _job(zoo)]
     zoo.process.kill()
     zoo.process.wait()

@@ -1,0 +1,40 @@
+"""Runs a management command of the registry beside a running Zoo, with the environment that the Zoo gave its own."""
+
+import json
+import subprocess
+from typing import Any
+
+from zoo_onebox.home import Home
+from zoo_onebox.manager import launch_command
+from zoo_sdk.errors import Conflict, OperationError
+
+MODEL = "bootstrap"
+"""The step whose environment is taken."""
+
+
+def fresh_admin_token(home: Home) -> dict[str, Any]:
+    """Another token for the administrator, by the right of whoever owns the home's files.
+
+    Raises:
+        Conflict: no Zoo runs on this home.
+        OperationError: the registry refused; the message holds its words.
+
+    """
+    answer = _run(home, "admin-token", "bootstrap", "--json", "--new-admin-token")
+    return {key: json.loads(answer.strip().splitlines()[-1])[key] for key in ("admin_user", "admin_token")}
+
+
+def _run(home: Home, name: str, *words: str) -> str:
+    try:
+        specification = json.loads((home.specifications / f"{MODEL}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Conflict(f"No Zoo runs on {home.root}.", hint="Start it by `zoo up`.") from None
+    python, module, package = specification["command"][:3]
+    specification["command"] = [python, module, package, *words]
+    path = home.specifications / f"{name}.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(specification), encoding="utf-8")
+    done = subprocess.run(launch_command(path), check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise OperationError(f"The registry could not do it: {done.stderr.strip()[-2000:]}")
+    return done.stdout
