@@ -1,0 +1,271 @@
+"""The catalogue in the admin pages: to look at, with the changes of state as actions that call the services."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest
+
+from zoo_sdk.errors import ZooError
+from zoo_server.accounts.authentication import principal_of_user
+from zoo_server.audit.admin import ReadOnlyAdmin
+from zoo_server.catalog import services
+from zoo_server.catalog.models import (
+    Alias,
+    AliasMove,
+    Artifact,
+    LineageEdge,
+    Metric,
+    Repository,
+    StateChange,
+    StrategyStep,
+    Version,
+    VersionFile,
+)
+
+SHOWN_ROWS = 100
+
+
+class FirstRows(BaseInlineFormSet):
+    """At most :data:`SHOWN_ROWS` rows: a version may have 100,000 files."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset()[:SHOWN_ROWS]
+
+
+class ReadOnlyInline(admin.TabularInline):
+    """Rows of a version.  They are changed through the services only, and once sealed not at all."""
+
+    formset = FirstRows
+    extra = 0
+    can_delete = False
+    show_change_link = True
+    related: tuple[str, ...] = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """The rows with what their columns show."""
+        return super().get_queryset(request).select_related(*self.related)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class FileInline(ReadOnlyInline):
+    """Files."""
+
+    model = VersionFile
+    fields = ("path", "blob", "artifact")
+    related = ("blob", "artifact__version__repository__team")
+
+
+class ArtifactInline(ReadOnlyInline):
+    """Artifacts."""
+
+    model = Artifact
+    fields = ("name", "format", "precision", "runtime")
+
+
+class StrategyInline(ReadOnlyInline):
+    """Steps of the strategy."""
+
+    model = StrategyStep
+    fields = ("position", "kind", "method", "parameters", "operation")
+
+
+class LineageInline(ReadOnlyInline):
+    """Parents."""
+
+    model = LineageEdge
+    fk_name = "child"
+    fields = ("role", "parent", "external_uri", "weight")
+    related = ("parent__repository__team",)
+
+
+class MetricInline(ReadOnlyInline):
+    """Metrics."""
+
+    model = Metric
+    fk_name = "version"
+    fields = ("name", "value", "source", "dataset", "dataset_name", "split", "runtime", "device", "created_at")
+    readonly_fields = ("created_at",)
+    related = ("dataset__repository__team",)
+
+
+class StateChangeInline(ReadOnlyInline):
+    """States, and who changed them."""
+
+    model = StateChange
+    fields = ("before", "after", "comment", "changed_by", "changed_at")
+    readonly_fields = ("changed_at",)
+    related = ("changed_by",)
+
+
+@admin.register(Repository)
+class RepositoryAdmin(ReadOnlyAdmin):
+    """Models and data sets."""
+
+    list_display = ("full_name", "kind", "title", "task", "licence", "visibility", "last_number", "updated_at")
+    list_filter = ("kind", "visibility", "team")
+    list_select_related = ("team",)
+    search_fields = ("name", "title", "team__name")
+    ordering = ("-id",)
+    exclude = ("search",)
+
+    @admin.display(description="name", ordering="name")
+    def full_name(self, repository: Repository) -> str:
+        """Team and name."""
+        return str(repository)
+
+
+@admin.register(Version)
+class VersionAdmin(ReadOnlyAdmin):
+    """Versions, and their changes of state."""
+
+    list_display = ("reference", "state", "size", "digest", "created_by", "created_at", "sealed_at")
+    list_filter = ("state", "repository__kind", "repository__team")
+    list_select_related = ("repository__team", "created_by")
+    search_fields = ("repository__name", "repository__team__name", "digest")
+    ordering = ("-id",)
+    inlines = (FileInline, ArtifactInline, StrategyInline, LineageInline, MetricInline, StateChangeInline)
+    actions = ("seal", "approve", "deprecate", "withdraw")
+
+    @admin.display(description="version")
+    def reference(self, version: Version) -> str:
+        """Team, name and number."""
+        return str(version)
+
+    @admin.action(description="Seal the selected drafts")
+    def seal(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """From draft to candidate."""
+        self._change(request, queryset, services.seal_version)
+
+    @admin.action(description="Approve the selected versions")
+    def approve(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """From candidate or deprecated to approved."""
+        self._change(request, queryset, services.approve_version)
+
+    @admin.action(description="Deprecate the selected versions")
+    def deprecate(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """From approved to deprecated."""
+        self._change(request, queryset, services.deprecate_version)
+
+    @admin.action(description="Withdraw the selected versions: their files answer 410 from now on")
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """From any sealed state to withdrawn."""
+        self._change(request, queryset, services.withdraw_version)
+
+    def _change(self, request: HttpRequest, versions: QuerySet[Version], service: Callable[..., Version]) -> None:
+        """Each version on its own, so that one refusal stops none of the others."""
+        principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
+        for version in versions.select_related("repository__team"):
+            try:
+                changed = service(principal=principal, version=version, comment="in the admin pages")
+            except ZooError as error:
+                self.message_user(request, f"Not changed: {error}", messages.ERROR)
+            else:
+                self.message_user(request, f"Now {changed.state}: {changed}.", messages.SUCCESS)
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(ReadOnlyAdmin):
+    """Artifacts of versions."""
+
+    list_display = ("version", "name", "format", "precision", "runtime")
+    list_filter = ("format", "precision", "runtime")
+    list_select_related = ("version__repository__team",)
+    search_fields = ("version__repository__name",)
+    ordering = ("-id",)
+
+
+@admin.register(VersionFile)
+class VersionFileAdmin(ReadOnlyAdmin):
+    """Files of versions."""
+
+    list_display = ("path", "version", "blob")
+    list_select_related = ("version__repository__team", "blob")
+    search_fields = ("path", "blob__sha256", "version__repository__name")
+    ordering = ("-id",)
+
+
+@admin.register(StrategyStep)
+class StrategyStepAdmin(ReadOnlyAdmin):
+    """Steps by which versions were made."""
+
+    list_display = ("version", "position", "kind", "method", "operation")
+    list_filter = ("kind", "operation")
+    list_select_related = ("version__repository__team",)
+    ordering = ("-id",)
+
+
+@admin.register(LineageEdge)
+class LineageEdgeAdmin(ReadOnlyAdmin):
+    """Which version comes from which."""
+
+    list_display = ("child", "role", "parent", "external_uri", "weight")
+    list_filter = ("role",)
+    list_select_related = ("child__repository__team", "parent__repository__team")
+    search_fields = ("child__repository__name", "parent__repository__name", "external_uri")
+    ordering = ("-id",)
+
+
+@admin.register(Metric)
+class MetricAdmin(ReadOnlyAdmin):
+    """Numbers about versions."""
+
+    list_display = ("version", "name", "value", "source", "dataset", "dataset_name", "split", "device", "created_at")
+    list_filter = ("name", "source", "runtime")
+    list_select_related = ("version__repository__team", "dataset__repository__team")
+    search_fields = ("version__repository__name",)
+    ordering = ("-id",)
+
+
+@admin.register(StateChange)
+class StateChangeAdmin(ReadOnlyAdmin):
+    """The history of states."""
+
+    list_display = ("version", "before", "after", "comment", "changed_by", "changed_at")
+    list_filter = ("after",)
+    list_select_related = ("version__repository__team", "changed_by")
+    ordering = ("-id",)
+
+
+@admin.register(Alias)
+class AliasAdmin(ReadOnlyAdmin):
+    """Aliases, which can be removed."""
+
+    list_display = ("repository", "name", "version", "updated_at")
+    list_filter = ("name",)
+    list_select_related = ("repository__team", "version__repository__team")
+    search_fields = ("name", "repository__name")
+    ordering = ("-updated_at",)
+    actions = ("remove",)
+
+    @admin.action(description="Remove the selected aliases; their history stays")
+    def remove(self, request: HttpRequest, queryset: QuerySet[Alias]) -> None:
+        """Through the service, so that history and audit log know."""
+        principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
+        for alias in queryset.select_related("repository__team"):
+            try:
+                services.remove_alias(principal=principal, repository=alias.repository, name=alias.name)
+            except ZooError as error:
+                self.message_user(request, f"Not changed: {error}", messages.ERROR)
+
+
+@admin.register(AliasMove)
+class AliasMoveAdmin(ReadOnlyAdmin):
+    """The history of aliases."""
+
+    list_display = ("repository", "name", "before", "after", "moved_by", "moved_at")
+    list_filter = ("name",)
+    list_select_related = (
+        "repository__team",
+        "before__repository__team",
+        "after__repository__team",
+        "moved_by",
+    )
+    ordering = ("-id",)
