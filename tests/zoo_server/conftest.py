@@ -38,6 +38,12 @@ def django_db_setup(django_db_setup: None) -> None:
     DatabaseOperations.sql_flush = flush_without_triggers  # type: ignore[assignment, method-assign]
 
 
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Hash passwords quickly: the tests' passwords protect nothing."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def team(db: None) -> Team:
     return make_team("vision")
@@ -83,6 +89,17 @@ def stranger_api(db: None) -> APIClient:
     return client_for(make_user("stranger"))
 
 
+SEEN_COUNTS = pytest.StashKey[dict[tuple[str, str], int]]()
+
+
+def expect_the_same_for_any_rows(request: pytest.FixtureRequest, name: str, count: int) -> None:
+    """Fail when one test, run with different parameters (numbers of rows), needs different numbers of queries."""
+    seen = request.config.stash.setdefault(SEEN_COUNTS, {})
+    first = seen.setdefault((request.node.nodeid.partition("[")[0], name), count)
+    if first != count:
+        pytest.fail(f"{name} ran {count} queries, and {first} with other parameters: it depends on the rows.")
+
+
 QueryCounter = Callable[[str], AbstractContextManager[None]]
 
 
@@ -100,6 +117,7 @@ def count_queries(request: pytest.FixtureRequest) -> QueryCounter:
         with CaptureQueriesContext(connection) as captured:
             yield
         queries = [item["sql"] for item in captured if not item["sql"].startswith(TRANSACTION_WORDS)]
+        expect_the_same_for_any_rows(request, name, len(queries))
         allowed = json.loads(QUERY_COUNTS.read_text())
         if update:
             QUERY_COUNTS.write_text(json.dumps(allowed | {name: len(queries)}, indent=2, sort_keys=True) + "\n")

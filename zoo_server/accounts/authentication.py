@@ -87,7 +87,7 @@ def principal_of_user(user: User, address: str | None = None) -> Principal:
     return Principal(
         name=user.username,
         user_id=user.pk,
-        scopes=frozenset(Scope) - {Scope.WORKER} - (frozenset() if user.is_superuser else {Scope.ADMIN}),
+        scopes=frozenset(Scope) - {Scope.WORKER},  # narrowed by the role in each team
         is_superuser=user.is_superuser,
         address=address,
     )

@@ -2,13 +2,14 @@
 
 from hashlib import sha256
 from typing import NoReturn
+from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from zoo_sdk.errors import NotFound, PermissionDenied
 from zoo_sdk.vocabulary import ROLE_SCOPES, Scope, TeamRole
-from zoo_server.accounts.models import Membership, Team, Token
+from zoo_server.accounts.models import Membership, Team, Token, User
 from zoo_server.rest.principals import Principal
 
 TOKEN_PREFIX = "zoo_"  # noqa: S105  a prefix by which secret scanners know our tokens
@@ -41,7 +42,7 @@ def team_scopes(*, principal: Principal, team: Team) -> frozenset[Scope]:
     return frozenset(scope for scope in ROLE_SCOPES[TeamRole(role)] if principal.may(scope))
 
 
-def member_team_ids(*, principal: Principal) -> list[object]:
+def member_team_ids(*, principal: Principal) -> list[UUID]:
     """The ids of the teams that the caller is a member of."""
     if principal.user_id is None:
         return []
@@ -83,3 +84,50 @@ def deny(scope: Scope, where: str) -> NoReturn:
         hint="Ask an admin of the team, or use a token with that scope.",
         facts={"scope": scope.value},
     )
+
+
+def require_superuser(principal: Principal) -> None:
+    """Raise :class:`PermissionDenied` unless the caller administers the whole server, with a token that may."""
+    if not (principal.is_superuser and principal.may(Scope.ADMIN)):
+        raise PermissionDenied(
+            "Only a superuser with the scope 'admin' may do this.", hint="Ask the operators of this server."
+        )
+
+
+def default_scopes(user: User) -> frozenset[Scope]:
+    """The most that a token of this user may be given: everything for people but ``worker``; ``admin`` for admins."""
+    administers = user.is_superuser or Membership.objects.filter(user=user, role=TeamRole.ADMIN).exists()
+    return frozenset(Scope) - {Scope.WORKER} - (frozenset() if administers else {Scope.ADMIN})
+
+
+def visible_teams(*, principal: Principal) -> QuerySet[Team]:
+    """The teams that the caller is a member of; all of them for superusers."""
+    if principal.is_superuser:
+        return Team.objects.all()
+    return Team.objects.filter(pk__in=member_team_ids(principal=principal))
+
+
+def memberships_of(*, principal: Principal) -> list[Membership]:
+    """The caller's roles, with their teams."""
+    if principal.user_id is None:
+        return []
+    rows = Membership.objects.filter(user_id=principal.user_id).select_related("team")
+    return list(rows.order_by("team__name"))
+
+
+def own_tokens(*, principal: Principal) -> QuerySet[Token]:
+    """The caller's tokens that were not revoked."""
+    if principal.user_id is None:
+        return Token.objects.none()
+    return Token.objects.filter(user_id=principal.user_id, revoked_at=None)
+
+
+def token_for(*, principal: Principal, token_id: UUID) -> Token:
+    """One of the caller's tokens (superusers: anybody's); raises :class:`NotFound` otherwise."""
+    rows = Token.objects.select_related("user").filter(pk=token_id)
+    if not (principal.is_superuser and principal.may(Scope.ADMIN)):
+        rows = rows.filter(user_id=principal.user_id) if principal.user_id else rows.none()
+    token = rows.first()
+    if token is None:
+        raise NotFound(f"You have no token {token_id}.", hint="See GET /api/v1/tokens.")
+    return token

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
@@ -68,6 +69,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         headers = {}
         if getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
+        if getattr(error, "wait", None):
+            headers["Retry-After"] = str(ceil(error.wait))  # type: ignore[attr-defined]
         return _response(_of_drf(error), headers)
     return None
 

@@ -31,7 +31,7 @@ def send(client: APIClient, upload: str, offset: int, data: bytes, **headers: st
     return client.generic(
         "PATCH",
         f"{UPLOADS}/{upload}",
-        data,
+        data,  # type: ignore[arg-type]  # bytes are what it wants
         content_type="application/offset+octet-stream",
         headers={"Upload-Offset": str(offset), **{name.replace("_", "-"): value for name, value in headers.items()}},
     )

@@ -14,6 +14,7 @@ from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import Scope, TeamRole
 from zoo_server.artifacts import services
 from zoo_server.artifacts.models import Blob, Upload
+from zoo_server.artifacts.running_digests import RunningDigests
 from zoo_server.artifacts.selectors import blob_store, held_blob
 from zoo_server.artifacts.services import expire_uploads, open_upload
 from zoo_server.audit.models import AuditEvent
@@ -218,7 +219,7 @@ def test_a_given_up_upload_is_gone(api, open_session, store):
 def test_an_upload_resumed_in_another_process_is_hashed_whole(api, open_session, monkeypatch):
     upload = open_session(8)
     send(api, upload, 0, b"1234")
-    monkeypatch.setattr(services, "DIGESTS", services.RunningDigests())  # as another process would begin
+    monkeypatch.setattr(services, "DIGESTS", RunningDigests())  # as another process would begin
     send(api, upload, 4, b"5678")
     assert complete(api, upload, digest_of(b"12345678")).status_code == 200
 

@@ -42,7 +42,7 @@ def break_off(http: httpx.Client, upload: str, announced: int, data: bytes, *, w
     address = urlsplit(str(http.base_url))
     head = f"PATCH {upload} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: {http.headers['Authorization']}\r\n"
     head += f"Content-Type: {PART['Content-Type']}\r\nUpload-Offset: 0\r\nContent-Length: {announced}\r\n\r\n"
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:  # type: ignore[arg-type]
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(head.encode() + data)
         time.sleep(wait)
 
@@ -112,7 +112,7 @@ def test_an_upload_goes_on_after_kill_9_of_the_server(transactional_db, member, 
         address = urlsplit(server.url)
         head = f"PATCH {upload} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: {headers['Authorization']}\r\n"
         head += f"Content-Type: {PART['Content-Type']}\r\nUpload-Offset: {2 * MIB}\r\nContent-Length: {4 * MIB}\r\n\r\n"
-        with socket.create_connection((address.hostname, address.port)) as connection:  # type: ignore[arg-type]
+        with socket.create_connection((address.hostname, address.port)) as connection:
             connection.sendall(head.encode() + data[2 * MIB : 5 * MIB])
             wait_for(lambda: session.stat().st_size > 2 * MIB)  # written, not yet counted
             server.kill()
