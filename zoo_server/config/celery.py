@@ -29,11 +29,6 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
-        "end uploads that nobody continues": {
-            "task": "zoo.expire_uploads",
-            "schedule": 600.0,
-            "options": {"expires": 600},
-        },
         "end abandoned uploads": {
             "task": "zoo.artifacts.expire_uploads",
             "schedule": 600.0,
