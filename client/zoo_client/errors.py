@@ -86,6 +86,10 @@ _HINTS = {
 }
 
 
+_OURS = (errors.__name__, __name__)
+"""A program may hold other errors of the tree with the same codes: a plugin's, or the server's own."""
+
+
 def _all_errors(root: type[errors.ZooError] = errors.ZooError) -> Iterator[type[errors.ZooError]]:
     yield root
     for child in root.__subclasses__():
@@ -103,7 +107,7 @@ def error_of_problem(status: int, problem: Mapping[str, Any], *, where: str) -> 
     fields = problem.get("errors")
     if isinstance(fields, list):
         facts.setdefault("errors", fields)
-    kinds = {kind.code: kind for kind in _all_errors() if kind is not errors.UnknownName}
+    kinds = {kind.code: kind for kind in _all_errors() if kind.__module__ in _OURS and kind is not errors.UnknownName}
     kind = kinds.get(code) or _BY_STATUS.get(status, ServerFault)
     hint = str(problem.get("hint") or _HINTS.get(status, ""))
     error = kind(detail, hint=hint, facts=facts)
