@@ -14,7 +14,8 @@ PROTOCOL_VERSION = 1
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # NaN and infinities travel as text: a diverged loss is a fact, and must not make its batch of events unreadable.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class WorkerRegistration(_Message):
