@@ -124,7 +124,7 @@ class Hands:
         sent = self.client.generic(
             "PATCH",
             route,
-            data,
+            data,  # type: ignore[arg-type]  # the stubs say text
             content_type="application/offset+octet-stream",
             headers={"Upload-Offset": "0"},
         )

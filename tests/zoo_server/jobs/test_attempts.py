@@ -16,6 +16,7 @@ from tests.zoo_server.jobs.scenes import (
     failure,
     job_now,
     make_hands,
+    make_model,
     model_report,
     safetensors,
 )
@@ -123,7 +124,7 @@ def test_the_worker_fetches_the_bytes_of_its_inputs_and_no_others(
     path.parent.mkdir(parents=True)
     path.write_bytes(b"vision pictures images")
     route = f"{WORKER}/jobs/{running}/attempts/1/blobs"
-    answer = hands.client.get(f"{route}/{file.blob_id}")
+    answer: Any = hands.client.get(f"{route}/{file.blob_id}")
     assert b"".join(answer.streaming_content) == b"vision pictures images"
     assert answer["ETag"] == f'"{file.blob_id}"'
     other = VersionFile.objects.get(version=base)
@@ -132,8 +133,6 @@ def test_the_worker_fetches_the_bytes_of_its_inputs_and_no_others(
 
 
 def test_of_a_model_only_the_selected_artifact_is_handed_out(submit: Submit, hands: Hands, team: Any) -> None:
-    from tests.zoo_server.jobs.scenes import make_model
-
     model = make_model(team, "both", "safetensors", "onnx")
     job = submit("toy.convert", inputs={"model": str(model)}).json()["id"]
     hands.claim(job)
@@ -177,7 +176,7 @@ def test_the_mlflow_run_is_kept_also_after_the_end(running: str, hands: Hands, s
     assert job_now(running).mlflow_run_id == "second"
 
 
-ACTIONS = [
+ACTIONS: list[tuple[str, Any]] = [
     ("heartbeat", None),
     ("events", {"events": []}),
     ("uploads", {"size": 1}),

@@ -15,9 +15,11 @@ from zoo_server.accounts.models import Team
 from zoo_server.audit.models import AuditEvent
 from zoo_server.jobs import chores
 from zoo_server.jobs.models import Job, JobAttempt, JobDispatch
+from zoo_server.jobs.services import leases
 from zoo_server.jobs.services.backoff import CAP_SECONDS, backoff_seconds
 from zoo_server.jobs.services.clock import in_seconds
 from zoo_server.jobs.services.leases import expire_leases
+from zoo_server.jobs.services.transitions import attempt_failed
 
 
 def make_due(job: str) -> None:
@@ -254,18 +256,15 @@ def test_a_worker_that_never_stops_is_ended_far_beyond_the_time_limit(running: s
 def test_one_odd_job_does_not_keep_the_others_from_being_rescued(
     submit: Submit, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo_server.jobs.services import leases
-
     jobs = [submit(seed=seed).json()["id"] for seed in range(3)]
     for job in jobs:
         hands.claim(job)
         lose(job)
-    plain = leases.attempt_failed
 
     def odd(**options: Any) -> None:
         if str(options["job"].pk) == jobs[0]:
             raise RuntimeError("odd")
-        plain(**options)
+        attempt_failed(**options)
 
     monkeypatch.setattr(leases, "attempt_failed", odd)
     assert expire_leases() == 2
