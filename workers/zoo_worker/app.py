@@ -15,6 +15,7 @@ from zoo_worker.settings import read_settings
 logger = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
+logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each heartbeat
 settings = read_settings()
 app = Celery("zoo_worker", broker=settings.broker_url)
 app.conf.update(
