@@ -1,11 +1,16 @@
 """Fixtures of the client's tests: a home of the test's own, and the small server that misbehaves."""
 
-from collections.abc import Iterator
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.zoo_client.byte_server import ByteServer
+from zoo_client.cli.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +38,40 @@ def server() -> Iterator[ByteServer]:
     made = ByteServer()
     yield made
     made.stop()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of ``zoo`` left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which with ``--json`` must be one JSON document and nothing else."""
+        return json.loads(self.out)
+
+
+Zoo = Callable[..., Outcome]
+
+
+@pytest.fixture
+def zoo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Zoo:
+    """Runs the command in this process, with environment variables if given."""
+
+    def run(*words: str, stdin: str = "", **environ: str) -> Outcome:
+        with monkeypatch.context() as patch:
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            patch.setattr("sys.stdin", io.StringIO(stdin))
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                main(list(words))
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        assert "Traceback" not in err
+        return Outcome(code if isinstance(code, int) else 0, out, err)
+
+    return run
