@@ -14,19 +14,16 @@ MANIFEST_VERSION = 1
 
 def manifest_of(version: Version) -> dict[str, Any]:
     """Files, artifacts, strategy, lineage and data set description of a version, in a fixed order (five queries)."""
-    files = list(version.files.select_related("blob").order_by("position", "path"))
+    files = list(version.files.order_by("position", "path").values_list("path", "blob_id", "blob__size", "artifact_id"))
     paths: dict[Any, list[str]] = {}
-    for file in files:
-        paths.setdefault(file.artifact_id, []).append(file.path)
+    for path, _, _, artifact_id in files:
+        paths.setdefault(artifact_id, []).append(path)
     edges = version.parent_edges.select_related("parent__repository__team")
     return {
         "manifest": MANIFEST_VERSION,
         "kind": version.repository.kind,
         "reference": str(version),
-        "files": sorted(
-            ({"path": file.path, "sha256": file.blob_id, "size": file.blob.size} for file in files),
-            key=lambda entry: str(entry["path"]),
-        ),
+        "files": [{"path": path, "sha256": digest, "size": size} for path, digest, size, _ in sorted(files)],
         "artifacts": [_artifact(artifact, paths.get(artifact.pk, [])) for artifact in version.artifacts.all()],
         "strategy": [
             {

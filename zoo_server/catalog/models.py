@@ -156,7 +156,9 @@ class VersionFile(models.Model):
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="files")
     artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, null=True, blank=True, related_name="files")
     position = models.PositiveIntegerField(default=0)
-    path = models.CharField(max_length=400)
+    path = models.CharField(
+        max_length=400, db_collation="C"
+    )  # bytewise order, and its index finds what lies in a folder
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="files")
 
     class Meta:

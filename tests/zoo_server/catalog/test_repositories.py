@@ -91,6 +91,17 @@ def test_an_update_changes_what_is_given_only_and_records_both_values(model: Rep
     assert event.details["visibility"] == {"before": "internal", "after": "public"}
 
 
+def test_an_update_that_changes_nothing_leaves_no_trace(model: Repository, principal: Principal) -> None:
+    services.update_repository(principal=principal, repository=model, title=model.title)
+    assert not AuditEvent.objects.filter(action="repository.updated").exists()
+
+
+def test_what_a_new_card_fills_in_is_recorded(model: Repository, principal: Principal) -> None:
+    services.update_repository(principal=principal, repository=model, card=CARD)
+    details = AuditEvent.objects.get(action="repository.updated").details
+    assert details["licence"] == {"before": "", "after": "apache-2.0"}
+
+
 def test_an_outsider_who_sees_a_model_may_not_update_it(model: Repository) -> None:
     outsider = principal_for(make_member(make_team("other")))
     with pytest.raises(PermissionDenied):

@@ -1,5 +1,8 @@
 """A sealed version does not change: not through the services, and not through SQL."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 
@@ -11,8 +14,8 @@ from zoo_server.audit.models import AuditEvent
 from zoo_server.catalog import services
 from zoo_server.catalog.descriptions import StepDescription
 from zoo_server.catalog.manifest import manifest_digest, manifest_of
-from zoo_server.catalog.models import Repository, StateChange, Version
-from zoo_server.rest.principals import Principal
+from zoo_server.catalog.models import Repository, StateChange, Version, VersionFile
+from zoo_server.rest.principals import SYSTEM, Principal
 
 from .conftest import make_blob, make_draft, make_repository, make_sealed
 
@@ -175,6 +178,63 @@ def test_sql_cannot_move_a_part_of_a_draft_into_a_sealed_version(full: Version, 
 def test_the_history_of_states_is_append_only(full: Version) -> None:
     refused("DELETE FROM catalog_statechange WHERE version_id = %s", full.pk)
     refused("UPDATE catalog_statechange SET comment = 'x' WHERE version_id = %s", full.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_added_while_a_version_is_sealed_is_in_its_digest_or_refused(model: Repository) -> None:
+    for round_number in range(4):
+        version = make_draft(model)
+        start = Barrier(4)
+
+        def add(number: int, version: Version = version, start: Barrier = start) -> bool:
+            start.wait()
+            try:
+                services.add_file(principal=SYSTEM, version=version, path=f"late-{number}", blob=make_blob())
+            except Conflict:
+                return False
+            finally:
+                connection.close()
+            return True
+
+        def seal(version: Version = version, start: Barrier = start) -> str:
+            start.wait()
+            try:
+                return services.seal_version(principal=SYSTEM, version=version).digest
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            added = [pool.submit(add, number) for number in range(3)]
+            digest = pool.submit(seal).result()
+            count = sum(future.result() for future in added)
+        stored = Version.objects.get(pk=version.pk)
+        assert stored.files.count() == count + 1, round_number
+        assert manifest_digest(manifest_of(stored)) == stored.digest == digest
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sql_that_adds_a_file_waits_for_the_seal_and_is_then_refused(draft: Version) -> None:
+    """The trigger locks the version's row, so that no snapshot lets a file slip in behind the digest."""
+    sealing, inserted = Event(), Event()
+
+    def insert() -> bool:
+        sealing.wait(10)
+        try:
+            VersionFile.objects.create(version=draft, path="late", blob=make_blob())
+        except IntegrityError:
+            return False
+        finally:
+            inserted.set()
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(insert)
+        with transaction.atomic():
+            services.seal_version(principal=SYSTEM, version=draft)
+            sealing.set()
+            assert not inserted.wait(0.5)
+        assert late.result() is False
 
 
 def test_a_draft_can_be_changed_and_deleted_with_all_its_parts(draft: Version, principal: Principal) -> None:

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from tests.zoo_server.factories import make_member, make_team, principal_for
 from zoo_sdk.artifacts import DatasetDescription
-from zoo_sdk.errors import InvalidInput, NotFound
+from zoo_sdk.errors import InvalidInput, NotFound, UnknownName
 from zoo_sdk.vocabulary import RepositoryKind, Scope, Visibility
 from zoo_server.accounts.models import User
 from zoo_server.catalog import selectors, services
@@ -70,10 +70,28 @@ def test_a_data_set_is_sealed_only_with_the_files_it_describes(
         services.seal_version(principal=SYSTEM, version=version)
 
 
-def test_a_data_set_with_its_files_is_sealed(dataset: Repository) -> None:
-    version = make_draft(dataset, "images", "labels")
-    services.update_version(principal=SYSTEM, version=version, dataset=DatasetDescription(**IDX))
+@pytest.mark.parametrize(
+    ("description", "paths"),
+    [
+        (IDX, ("images", "labels")),
+        (IDX | {"format": "npz", "splits": {"a": {"archive": "a.npz", "images": "x", "labels": "y"}}}, ("a.npz",)),
+        (IDX | {"format": "image-folder", "splits": {"test": {"folder": "test/"}}}, ("test/a/1.png",)),
+        (IDX | {"format": "image-folder", "splits": {"test": {}}}, ("a/1.png",)),
+    ],
+)
+def test_a_data_set_with_its_files_is_sealed(dataset: Repository, description: dict, paths: tuple[str, ...]) -> None:
+    version = make_draft(dataset, *paths)
+    services.update_version(principal=SYSTEM, version=version, dataset=DatasetDescription(**description))
     assert services.seal_version(principal=SYSTEM, version=version).digest.startswith("sha256:")
+
+
+def test_a_misspelt_part_of_a_split_is_refused(dataset: Repository) -> None:
+    version = make_draft(dataset, "images", "labels")
+    parts = {"images": "images", "labels": "labels", "label": "../labels"}
+    description = DatasetDescription(**IDX | {"splits": {"train": parts}})
+    services.update_version(principal=SYSTEM, version=version, dataset=description)
+    with pytest.raises(UnknownName, match="labels"):
+        services.seal_version(principal=SYSTEM, version=version)
 
 
 @pytest.fixture

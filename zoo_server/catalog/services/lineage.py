@@ -56,6 +56,8 @@ def add_parent(
     """
     _check_edge(version, LineageRole(role), parent, external_uri, weight)
     with transaction.atomic():
+        if parent is not None:
+            _wait_for_other_edges()
         draft = locked_draft(principal=principal, version=version)
         if parent is not None:
             _check_parent(principal, draft, parent)
@@ -137,12 +139,20 @@ def _is_uri(text: str) -> bool:
     return bool(colon and rest) and scheme in URI_SCHEMES and len(text) <= 500 and not re.search(r"[\s\x00-\x1f]", text)
 
 
+def _wait_for_other_edges() -> None:
+    """Serialise all checks until the end of the transaction, so that no two requests close a circle together.
+
+    Taken before any version's row is locked: a request that waits here must hold nothing that the one ahead may need.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LINEAGE_LOCK])
+
+
 def _check_parent(principal: Principal, draft: Version, parent: Version) -> None:
-    """Visible and no cycle.  The lock serialises all checks, so that no two requests close a circle together."""
+    """Visible, and no descendant of the draft."""
     if not visible_versions(principal=principal).filter(pk=parent.pk).exists():
         raise NotFound(f"There is no version {parent} that you may see.", facts={"field": "parent"})
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LINEAGE_LOCK])
         cursor.execute(_IS_ANCESTOR, [parent.pk, draft.pk])
         if cursor.fetchone()[0]:
             raise Cycle(

@@ -70,13 +70,15 @@ def update_repository(
     with transaction.atomic():
         current = Repository.objects.select_for_update(no_key=True, of=("self",)).select_related("team")
         repository = current.get(pk=repository.pk)
-        before = {name: getattr(repository, name) for name in given}
+        before = {name: getattr(repository, name) for name in RepositoryDescription.model_fields}
         _describe(repository, given)
         changed = {
             name: {"before": _short(old), "after": _short(getattr(repository, name))}
             for name, old in before.items()
             if old != getattr(repository, name)
         }
+        if not changed:
+            return repository
         repository.save()
         record_event(
             actor=principal,

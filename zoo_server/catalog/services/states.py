@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from zoo_sdk.artifacts import DatasetDescription
-from zoo_sdk.errors import Conflict, InvalidInput
+from zoo_sdk.errors import Conflict, InvalidInput, UnknownName
 from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.manifest import manifest_digest, manifest_of
@@ -15,6 +15,14 @@ from zoo_server.catalog.services.authorisation import locked_version, require
 from zoo_server.rest.principals import Principal
 
 MAX_COMMENT = 5000
+DATASET_PARTS = {
+    "idx": frozenset({"images", "labels"}),
+    "npz": frozenset({"archive"}),
+    "image-folder": frozenset({"folder"}),
+}
+"""By format of a data set: what a split names in the version.  A folder that is not named is the version itself."""
+DATASET_ARRAYS = {"npz": frozenset({"images", "labels"})}
+"""What a split may name besides: arrays inside the archive."""
 DANGEROUS = "dangerous"
 """The severity of a finding that keeps a version from being approved."""
 
@@ -130,14 +138,16 @@ def _check_dataset(draft: Version, paths: list[str]) -> None:
             facts={"field": "dataset"},
         )
     description = DatasetDescription.model_validate(draft.dataset)
-    parts = {"idx": ("images", "labels"), "npz": ("archive",), "image-folder": ("folder",)}[description.format]
-    known = set(paths)
+    needed, known = DATASET_PARTS[description.format], set(paths)
     for split, values in description.splits.items():
-        for part in parts:
+        unknown = set(values) - needed - DATASET_ARRAYS.get(description.format, frozenset())
+        if unknown:
+            raise UnknownName(f"part of the split {split!r}", min(unknown), needed)
+        for part in sorted(needed):
             value = values.get(part, "")
-            folder = f"{value.rstrip('/')}/"
-            held = any(path.startswith(folder) for path in paths) if part == "folder" else value in known
-            if not held:
+            prefix = value.strip("/")
+            held = value in known if part != "folder" else any(path.startswith(f"{prefix}/") for path in paths)
+            if not held and not (part == "folder" and not prefix):
                 raise InvalidInput(
                     f"The split {split!r} names {part} {value!r}, which {draft} does not have.",
                     facts={"field": f"dataset.splits.{split}.{part}"},
