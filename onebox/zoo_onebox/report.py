@@ -55,7 +55,7 @@ class Report:
                 Text(),
                 _line("Administrator", admin_user),
                 _line("Token", admin_token, "bold yellow"),
-                Text("The token is shown this once (only its hash is kept); another one: zoo admin-token", style="dim"),
+                Text("The token is shown this once: only its hash is kept. Another one: zoo admin-token", style="dim"),
                 Text(),
                 _line("Next", f"zoo login --url {url}   (asks for the token)"),
             ]
@@ -64,11 +64,11 @@ class Report:
             _line("API", f"{url}/api/docs"),
             _line("Stop", "Ctrl-C, or: zoo down"),
         ]
-        body = Text("\n").join(lines)
-        body.no_wrap = True
-        body.overflow = "ignore"
         title = "Zoo runs: first start" if admin_token else "Zoo runs"
-        self.console.print(Panel(body, title=title, border_style="green", expand=False), crop=False, soft_wrap=True)
+        panel = Panel(Text("\n").join(lines), title=title, border_style="green", expand=False)
+        # As wide as its longest line, whatever the terminal's width: a token that is cut is lost.
+        width = max(self.console.width, *(line.cell_len + 4 for line in lines))
+        self.console.print(panel, width=width, crop=False, no_wrap=True, overflow="ignore")
         self._log.info("ready at %s, MLflow at %s", url, mlflow_url)
 
     def close(self) -> None:

@@ -53,7 +53,8 @@ class Machine:
             "http://mlflow:5000": f"http://127.0.0.1:{self.ports['mlflow']}",
             "127.0.0.1:5000": f"127.0.0.1:{self.ports['mlflow']}",
             "/var/lib": str(folder / "var"),
-            "/tmp": str(folder / "tmp"),
+            "/tmp/beat-schedule": str(folder / "tmp" / "beat-schedule"),
+            "find /tmp ": f"find {folder / 'tmp'} ",
             "--dir /data": f"--dir {folder / 'data'}",
         }
         for name in ("var", "tmp", "data", "bin"):
@@ -74,6 +75,8 @@ class Machine:
     def environment(self, name: str) -> dict[str, str]:
         service = services(self.values)[name]["environment"]
         given = {key: self._here(str(value)) for key, value in service.items() if key != "<<"}
+        if "ZOO_WORKER_STATE" in given:
+            given["ZOO_WORKER_STATE"] = str(self.folder / "var" / name)  # a volume of its own
         path = f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.defpath}"
         return {"PATH": path, "HOME": str(self.folder), "MLFLOW_DISABLE_TELEMETRY": "true", **given}
 
