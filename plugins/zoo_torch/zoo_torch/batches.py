@@ -19,7 +19,10 @@ SHIFT_DIVISOR = 8
 
 
 class Batch(NamedTuple):
-    """``pictures`` as they were seen (after augmentation, before preprocessing), their positions and int64 labels."""
+    """``pictures`` as they were seen (after augmentation, before preprocessing), with int64 labels.
+
+    ``indices`` count within :attr:`TrainingBatches.positions`.
+    """
 
     pictures: Pictures
     indices: Tensor
@@ -29,19 +32,21 @@ class Batch(NamedTuple):
 class _SplitDataset(Dataset[Batch]):
     """Hands the DataLoader whole batches, so that pictures are fetched and augmented together."""
 
-    def __init__(self, split: ImageSplit, samples: int, augmentation: Augmentation, label_offset: int) -> None:
+    def __init__(
+        self, split: ImageSplit, positions: NDArray[np.int64], augmentation: Augmentation, label_offset: int
+    ) -> None:
         self._split = split
-        self._samples = samples
+        self._positions = positions
         self._augmentation = augmentation
-        self._labels = torch.from_numpy(split.labels + label_offset)
+        self._labels = torch.from_numpy(split.labels[positions] + label_offset)
         self.generator = np.random.default_rng(0)
 
     def __len__(self) -> int:
-        return self._samples
+        return len(self._positions)
 
     def __getitems__(self, indices: list[int]) -> Batch:
         chosen = torch.tensor(indices)
-        pictures = augmented(self._split.source.take(indices), self._augmentation, self.generator)
+        pictures = augmented(self._split.source.take(self._positions[indices]), self._augmentation, self.generator)
         return Batch(pictures, chosen, self._labels[chosen])
 
 
@@ -51,7 +56,11 @@ def _as_is(batch: Any) -> Any:
 
 @dataclass
 class TrainingBatches:
-    """Shuffled batches of one size.  Each epoch's order and augmentation depend on the seed and its number only."""
+    """Shuffled batches of one size.  Each epoch's order and augmentation depend on the seed and its number only.
+
+    ``positions``: what is trained on, in ascending order; with a ``limit``, a sample drawn with the seed (the first
+    ones of an image folder would all be of one class).
+    """
 
     split: ImageSplit
     batch_size: int
@@ -61,17 +70,17 @@ class TrainingBatches:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        self.samples = min(len(self.split), self.limit or len(self.split))
-        self.batch_size = min(self.batch_size, self.samples)
+        self.positions = self.split.random_indices(self.limit or len(self.split), self.seed)
+        self.batch_size = min(self.batch_size, len(self.positions))
 
     @property
     def steps(self) -> int:
         """Batches in an epoch; an incomplete last one is left out, because it would weigh its samples more."""
-        return self.samples // self.batch_size
+        return len(self.positions) // self.batch_size
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch ``number`` (from 0)."""
-        dataset = _SplitDataset(self.split, self.samples, self.augmentation, self.label_offset)
+        dataset = _SplitDataset(self.split, self.positions, self.augmentation, self.label_offset)
         dataset.generator = np.random.default_rng([self.seed, number])
         order = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
         # No worker processes: small pictures lie in memory, and the attempt's threads are all in use by the network.

@@ -1,6 +1,5 @@
 """The state of a training between epochs: everything that a resumed one needs to end with the same weights."""
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def resume(state: TrainingState, context: OperationContext) -> bool:
         return False
     try:
         state.load(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001 (a damaged file makes torch's unpickler raise any of ten kinds)
         context.log(f"The checkpoint of an earlier attempt cannot be read ({type(error).__name__}): starting over.")
         return False
     context.log(f"Resumed after epoch {state.epoch} from the checkpoint of an earlier attempt.")

@@ -45,10 +45,10 @@ def run(params: DistillParams, inputs: Inputs, context: OperationContext) -> Non
 
 def _objective(trainer: Trainer, teachers: Teachers, params: DistillParams) -> Objective:
     """(1 - w) CE + w T^2 KL.  Without augmentation the teachers see every picture once per job, not once per epoch."""
-    samples, classes = trainer.batches.samples, len(trainer.data.train.classes)
+    positions, classes = trainer.batches.positions, len(trainer.data.train.classes)
     answers: Tensor | None = None
-    if params.augmentation == "none" and params.epochs > 1 and cache_fits(samples, classes):
-        answers = teachers.answer_split(trainer.data.train, samples, trainer.context)
+    if params.augmentation == "none" and params.epochs > 1 and cache_fits(len(positions), classes):
+        answers = teachers.answer_all(trainer.data.train, positions, trainer.context)
     offset = trainer.data.preprocessing.label_offset
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:

@@ -32,6 +32,7 @@ ONNX_FILE = "model.onnx"
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
 STEPS = 3
+MAX_MESSAGE = 1000
 COMPILER_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -94,7 +95,7 @@ def export_network(network: nn.Module, example: NDArray[np.float32], opset: int,
     Uses torch.export (``dynamo=True``).  The older tracing exporter takes a tenth of the time on small networks, but is
     deprecated, and it bakes the traced path of data-dependent code into the file without a word.
     """
-    with torch.no_grad():
+    try:
         program = torch.onnx.export(
             network,
             (torch.from_numpy(example),),
@@ -105,6 +106,11 @@ def export_network(network: nn.Module, example: NDArray[np.float32], opset: int,
             output_names=[OUTPUT_NAME],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
+    except torch.onnx.OnnxExporterError as error:
+        raise OperationError(
+            f"PyTorch cannot export this network to ONNX with opset {opset}: {error}"[:MAX_MESSAGE],
+            hint="Its code may depend on the batch or on values; try another architecture or opset.",
+        ) from error
     if program is None:
         raise OperationError("torch.onnx.export made no program.")
     model = program.model_proto

@@ -14,7 +14,7 @@ ArchitectureName = Annotated[
 OptionValue = bool | int | float | Annotated[str, Field(max_length=40)]
 
 ARCHITECTURE_DESCRIPTION = (
-    "The network: zoo:conv_tiny, zoo:conv_small, zoo:conv_wide, zoo:resnet_small or zoo:resnet_medium for small "
+    "The network: zoo:conv_tiny, zoo:conv_small, zoo:conv_medium, zoo:resnet_small or zoo:resnet_medium for small "
     "images, or timm:NAME for any architecture of timm, such as timm:resnet18."
 )
 
@@ -49,7 +49,7 @@ class TrainingParams(OperationParams):
         description="Resize the shorter side and crop to this square; null: the pictures' own size.",
     )
     limit_samples: int | None = Field(
-        None, ge=1, le=10**9, description="Train on the first N samples only; null: on all."
+        None, ge=1, le=10**9, description="Train on N samples only, drawn with the seed; null: on all."
     )
     limit_test_samples: int | None = Field(
         None, ge=1, le=10**9, description="Test on the first N samples only; null: all."

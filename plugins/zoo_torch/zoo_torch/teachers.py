@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo_sdk.artifacts import Preprocessing
@@ -49,12 +51,12 @@ class Teachers:
         weights = [member.weight for member in self.members]
         return combine_teachers(logits, weights, self.temperature, self.combine)
 
-    def answer_split(self, split: ImageSplit, samples: int, context: OperationContext) -> Tensor:
-        """:meth:`answer` for the first ``samples`` pictures of a split, once, (samples, classes) on the CPU."""
+    def answer_all(self, split: ImageSplit, positions: NDArray[np.int64], context: OperationContext) -> Tensor:
+        """Call :meth:`answer` once for the pictures at ``positions``: (positions, classes) on the CPU."""
         parts = []
-        for start in range(0, samples, CACHE_BATCH):
+        for start in range(0, len(positions), CACHE_BATCH):
             context.raise_if_cancelled()
-            parts.append(self.answer(split.source.take(range(start, min(start + CACHE_BATCH, samples)))).cpu())
+            parts.append(self.answer(split.source.take(positions[start : start + CACHE_BATCH])).cpu())
         # An inference tensor may not take part in a later backward pass; a copy may.
         return torch.cat(parts).clone()
 

@@ -1,6 +1,6 @@
 """Weights as files: safetensors that name their own architecture; pickles only as plain tensors, never as code."""
 
-import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,10 @@ def _load_pickle(item: InputItem, architecture: str | None) -> Weights:
 
 def _read_plain_tensors(path: Path, source: str) -> dict[str, Tensor]:
     """``torch.load(weights_only=True)``: an allow-list unpickler that refuses all but tensors and plain containers."""
+    _refuse_compression(path, source)
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # a damaged file makes torch's unpickler raise any of ten kinds
         raise InvalidInput(
             f"{source}: {path.name} is a pickle that holds more than plain tensors, or is damaged; it was not loaded.",
             hint="Loading it could run code. Save its state_dict as safetensors and push that.",
@@ -131,6 +132,17 @@ def _read_plain_tensors(path: Path, source: str) -> dict[str, Tensor]:
             f"{source}: {path.name} holds no state dict.", hint="Save network.state_dict() and push that."
         )
     return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _refuse_compression(path: Path, source: str) -> None:
+    """Torch never compresses its archives; a small file that grows without bound when it is read is an attack."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            compressed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError):
+        return
+    if compressed:
+        raise InvalidInput(f"{source}: {path.name} is compressed ({compressed[0]!r}), which torch.save never does.")
 
 
 def _check_fit(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from tests.plugins.zoo_torch.samples import PREPROCESSING, fresh_model, npz_digits, perform
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem
-from zoo_sdk.errors import InvalidInput, ParityFailed
+from zoo_sdk.errors import InvalidInput, OperationError, ParityFailed
 from zoo_torch import export_onnx
 from zoo_torch.weights import load_weights
 from zoo_vision.datasets import open_split
@@ -73,6 +73,17 @@ def test_a_file_that_computes_something_else_fails_the_job_with_the_figures(
     assert caught.value.facts["max_abs_diff"] == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_network_that_cannot_be_exported_is_said(
+    tmp_path: Path, model: InputItem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def branch_on_values(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return self.features(x).mean((2, 3))[:, :10] if x.sum() > 0 else x  # type: ignore[operator, union-attr, no-any-return]
+
+    monkeypatch.setattr("zoo_torch.networks.SmallNetwork.forward", branch_on_values)
+    with pytest.raises(OperationError, match="cannot export this network"):
+        perform("torch.export_onnx", tmp_path, {"model": model})
+
+
 def test_a_model_of_unknown_input_size_needs_data(tmp_path: Path, model: InputItem) -> None:
     assert model.artifact is not None
     bare = model.model_copy(update={"artifact": model.artifact.model_copy(update={"preprocessing": None})})
@@ -129,7 +140,6 @@ def test_channels_last_inputs_are_refused(tmp_path: Path, data: InputItem) -> No
 def test_weights_that_give_no_numbers_are_refused(tmp_path: Path, data: InputItem) -> None:
     from safetensors.torch import load_file, save_file
 
-    from zoo_sdk.errors import OperationError
     from zoo_torch.weights import METADATA_KEY
 
     item = fresh_model(tmp_path / "m")

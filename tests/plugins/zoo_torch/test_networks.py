@@ -19,7 +19,7 @@ from zoo_vision.datasets import open_split
 SIZES = {
     "conv_tiny": 8_254,
     "conv_small": 24_058,
-    "conv_wide": 94_186,
+    "conv_medium": 53_362,
     "resnet_small": 308_074,
     "resnet_medium": 690_970,
 }
@@ -82,10 +82,19 @@ def test_an_epoch_s_batches_depend_on_seed_and_number_only(tmp_path: Path) -> No
 
 def test_labels_and_pictures_belong_together_and_the_offset_is_added(tmp_path: Path) -> None:
     split = open_split(npz_digits(tmp_path), "train")
-    batch = next(TrainingBatches(split, 50, "none", 1, 0, limit=80).epoch(0))
-    assert int(batch.indices.max()) < 80
-    np.testing.assert_array_equal(batch.labels.numpy(), split.labels[batch.indices.numpy()] + 1)
-    np.testing.assert_array_equal(batch.pictures, split.images[batch.indices.numpy()])
+    batches = TrainingBatches(split, 50, "none", 1, 0, limit=80)
+    batch = next(batches.epoch(0))
+    positions = batches.positions[batch.indices.numpy()]
+    np.testing.assert_array_equal(batch.labels.numpy(), split.labels[positions] + 1)
+    np.testing.assert_array_equal(batch.pictures, split.images[positions])
+
+
+def test_a_limited_training_sees_samples_from_everywhere(tmp_path: Path) -> None:
+    split = open_split(npz_digits(tmp_path), "train")
+    positions = TrainingBatches(split, 50, "none", 0, 3, limit=80).positions
+    assert len(set(positions.tolist())) == 80
+    assert positions.max() > 1000
+    np.testing.assert_array_equal(positions, TrainingBatches(split, 50, "none", 0, 3, limit=80).positions)
 
 
 def test_a_batch_size_above_the_number_of_samples_is_cut(tmp_path: Path) -> None:

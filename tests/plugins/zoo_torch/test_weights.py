@@ -1,6 +1,8 @@
 """Weights as files: rebuilt from their own description, and never unpickled as code."""
 
 import os
+import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,31 @@ def test_a_pickle_with_code_is_refused_and_never_run(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="was not loaded"):
         load_weights(item, architecture="zoo:conv_tiny")
     assert not sign.exists()
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    item = pickle_item(tmp_path / "model", {"weight": torch.zeros(1_000_000)})
+    with zipfile.ZipFile(item.main_file) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(item.main_file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    with pytest.raises(InvalidInput, match="is compressed"):
+        load_weights(item, architecture="zoo:conv_tiny")
+
+
+@pytest.mark.parametrize("end", [0, 1, 100, 1000, -1, -100])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_damaged_pickle_is_refused(tmp_path: Path, end: int, *, flip: bool) -> None:
+    item = pickle_item(tmp_path / "model", build("zoo:conv_tiny").state_dict())
+    content = bytearray(item.main_file.read_bytes()[: end or None])
+    if flip:
+        content[::7] = bytes(255 - byte for byte in content[::7])
+    elif not end:
+        content = bytearray(pickle.dumps({"weight": [1, 2, 3]}, protocol=2))
+    item.main_file.write_bytes(content)
+    with pytest.raises(InvalidInput):
+        load_weights(item, architecture="zoo:conv_tiny")
 
 
 def test_a_pickled_network_is_refused(tmp_path: Path) -> None:
