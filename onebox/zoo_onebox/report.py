@@ -67,8 +67,10 @@ class Report:
         title = "Zoo runs: first start" if admin_token else "Zoo runs"
         panel = Panel(Text("\n").join(lines), title=title, border_style="green", expand=False)
         # As wide as its longest line, whatever the terminal's width: a token that is cut is lost.
-        width = max(self.console.width, *(line.cell_len + 4 for line in lines))
-        self.console.print(panel, width=width, crop=False, no_wrap=True, overflow="ignore")
+        before = self.console.width
+        self.console.width = max(before, *(line.cell_len + 4 for line in lines))
+        self.console.print(panel)
+        self.console.width = before
         self._log.info("ready at %s, MLflow at %s", url, mlflow_url)
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ def test_a_whole_zoo_starts_answers_survives_kill_9_and_stops(zoo: Command) -> N
     assert status["url"] == url
     alive = {item["name"].split("@")[0] for item in _get(f"{url}/api/v1/workers", token)["results"] if item["alive"]}
     assert alive == set(installed_families())
-    with pytest.raises(urllib.error.HTTPError, match="40[13]"):
+    with pytest.raises(urllib.error.HTTPError, match=r"40[13]"):
         _get(f"{url}/api/v1/workers")
     with urllib.request.urlopen(f"{url}/admin/login/", timeout=20) as page:
         assert page.status == 200
