@@ -8,3 +8,7 @@ class AccountsConfig(AppConfig):
 
     name = "zoo_server.accounts"
     label = "accounts"
+
+    def ready(self) -> None:
+        """Register the descriptions of our ways to sign in."""
+        from zoo_server.accounts import schema  # noqa: F401

@@ -1,5 +1,6 @@
 """The server's settings from the environment: read here and nowhere else."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = -1
-    if value <= 0:
+    if not 0 < value < math.inf:
         raise InvalidInput(f"{name}={text!r} is not a positive number.", facts={"field": name})
     return value
 

@@ -85,6 +85,13 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENVIRONMENT.public_url.startswith("https://")
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if ENVIRONMENT.public_url.startswith("https://") else 0
+CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.public_url]  # behind a proxy the server sees another scheme and host
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # redirecting to TLS is the work of the proxy that ends it
+    "security.W005",  # what holds for the server's other subdomains is not ours to say
+    "security.W021",  # nor whether browsers preload it
+]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 2**20
 """Largest JSON body; uploaded parts are streamed and have a limit of their own."""
 

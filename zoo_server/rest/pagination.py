@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.db.models import F, Model, Q, QuerySet
 
 from zoo_sdk.errors import InvalidInput
@@ -56,12 +58,26 @@ def keyset_page(rows: QuerySet[RowT], order: Sequence[Order], *, cursor: str | N
             for item, expression in zip(order, expressions, strict=True)
         )
     )
-    if cursor:
-        rows = rows.filter(_after(order, _decode(cursor, len(order))))
-    found = list(rows[: limit + 1])
+    found = _rows_after(rows, order, cursor, limit + 1) if cursor else list(rows[: limit + 1])
     more = len(found) > limit
     found = found[:limit]
     return Page(found, _encode([_value(found[-1], item.field) for item in order]) if more else None)
+
+
+def _rows_after(rows: QuerySet[RowT], order: Sequence[Order], cursor: str, count: int) -> list[RowT]:
+    values = _decode(cursor, len(order))
+    try:
+        return list(rows.filter(_after(order, values))[:count])
+    except (ValidationError, TypeError, ValueError, DataError) as error:  # values of other types: a forged cursor
+        raise _not_a_cursor(cursor) from error
+
+
+def _not_a_cursor(cursor: str) -> InvalidInput:
+    return InvalidInput(
+        f"cursor={cursor[:40]!r} is not a cursor of this list.",
+        hint="Use the `next` of the former page.",
+        facts={"field": "cursor"},
+    )
 
 
 def _after(order: Sequence[Order], values: Sequence[Any]) -> Q:
@@ -92,13 +108,11 @@ def _encode(values: list[Any]) -> str:
 def _decode(cursor: str, length: int) -> list[Any]:
     try:
         values = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     scalar = str | int | float | None
     if not isinstance(values, list) or len(values) != length or not all(isinstance(value, scalar) for value in values):
-        raise InvalidInput(
-            f"cursor={cursor[:40]!r} is not a cursor of this list.",
-            hint="Use the `next` of the former page.",
-            facts={"field": "cursor"},
-        )
+        raise _not_a_cursor(cursor)
+    if any(isinstance(value, str) and "\0" in value for value in values):
+        raise _not_a_cursor(cursor)
     return values

@@ -31,7 +31,7 @@ def event_filter(query: dict[str, Any], teams: list[str] | None) -> EventFilter:
     return EventFilter(teams=teams, exact=exact, since=query.get("since"), until=query.get("until"))
 
 
-class EventSerializer(serializers.ModelSerializer[AuditEvent]):
+class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
     """One event with its place in the chain."""
 
     sequence = serializers.IntegerField(source="link.sequence", read_only=True)

@@ -10,8 +10,8 @@ from rest_framework.views import APIView
 from zoo_sdk.errors import PermissionDenied
 from zoo_sdk.vocabulary import Scope
 from zoo_server.audit.api.serializers import (
+    AuditEventSerializer,
     EventQuery,
-    EventSerializer,
     VerificationSerializer,
     event_filter,
     verification_answer,
@@ -47,12 +47,12 @@ class AuditView(APIView):
 class EventList(AuditView):
     """Who did what, newest first."""
 
-    @extend_schema(operation_id="audit_events", parameters=[EventQuery], responses=page_of(EventSerializer))
+    @extend_schema(operation_id="audit_events", parameters=[EventQuery], responses=page_of(AuditEventSerializer))
     def get(self, request: Request) -> Response:
         query = validated(EventQuery, request.query_params)
         wanted = event_filter(query, self.audited_teams(request))
         page = event_page(wanted=wanted, cursor=query["cursor"], limit=query["limit"])
-        return Response(page.answer(lambda event: EventSerializer(event).data))
+        return Response(page.answer(lambda event: AuditEventSerializer(event).data))
 
 
 class ChainVerification(AuditView):
