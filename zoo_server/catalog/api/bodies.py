@@ -52,11 +52,19 @@ class RepositoryCreation(RepositoryDescription):
     name: Name
 
 
+class RepositoryChange(RepositoryDescription):
+    """The fields of a repository that change.  (drf-spectacular marks the class of a PATCH body, so it has its own.)"""
+
+
 class VersionDescription(_Body):
     """What is said about a draft as a whole; ``dataset``: data sets only."""
 
     notes: str = ""
     dataset: DatasetDescription | None = None
+
+
+class VersionChange(VersionDescription):
+    """What changes in a draft."""
 
 
 class FileAddition(_Body):

@@ -10,9 +10,8 @@ from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.selectors import team_for
 from zoo_server.catalog import selectors, services
 from zoo_server.catalog.api import answers, presentation
-from zoo_server.catalog.api.bodies import AliasTarget, RepositoryCreation, RepositoryQuery
+from zoo_server.catalog.api.bodies import AliasTarget, RepositoryChange, RepositoryCreation, RepositoryQuery
 from zoo_server.catalog.api.routes import KindView, answer
-from zoo_server.catalog.descriptions import RepositoryDescription
 from zoo_server.catalog.selectors import RepositoryFilter
 from zoo_server.rest.principals import principal_of
 from zoo_server.rest.serializers import PageQuery, validated
@@ -57,11 +56,11 @@ class RepositoryDetail(KindView):
         """Describe it."""
         return answer(presentation.describe_repository(selectors.describe_repository(self.repository())))
 
-    @extend_schema(request=RepositoryDescription, responses=answers.RepositoryAnswer)
+    @extend_schema(request=RepositoryChange, responses=answers.RepositoryAnswer)
     def patch(self, request: Request, **_: str) -> Response:
         """Change the given fields; the others stay."""
         repository = self.repository()
-        fields: Any = self.body(RepositoryDescription).model_dump(exclude_unset=True)
+        fields: Any = self.body(RepositoryChange).model_dump(exclude_unset=True)
         changed = services.update_repository(principal=principal_of(request), repository=repository, **fields)
         return answer(presentation.describe_repository(selectors.describe_repository(changed)))
 

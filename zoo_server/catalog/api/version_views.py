@@ -11,7 +11,7 @@ from zoo_sdk.measures import MEASURES
 from zoo_sdk.vocabulary import Scope
 from zoo_server.catalog import selectors, services
 from zoo_server.catalog.api import answers, presentation
-from zoo_server.catalog.api.bodies import HolderQuery, StateComment, VersionDescription, VersionQuery
+from zoo_server.catalog.api.bodies import HolderQuery, StateComment, VersionChange, VersionDescription, VersionQuery
 from zoo_server.catalog.api.routes import CatalogView, KindView, answer
 from zoo_server.catalog.models import Version
 from zoo_server.rest.principals import principal_of
@@ -53,11 +53,11 @@ class VersionDetail(KindView):
         """Describe it.  A withdrawn version keeps its description and history."""
         return version_answer(request, self.version())
 
-    @extend_schema(request=VersionDescription, responses=answers.VersionAnswer)
+    @extend_schema(request=VersionChange, responses=answers.VersionAnswer)
     def patch(self, request: Request, **_: str) -> Response:
         """Change a draft's notes or data set description."""
         version = self.version()
-        body = self.body(VersionDescription)
+        body = self.body(VersionChange)
         notes = body.notes if "notes" in body.model_fields_set else None
         changed = services.update_version(
             principal=principal_of(request), version=version, notes=notes, dataset=body.dataset
