@@ -16,6 +16,7 @@ from tests.zoo_worker.stand_in_registry import TOKEN, StandInJob, StandInRegistr
 from zoo_sdk.artifacts import ArtifactDescription, FileEntry
 from zoo_sdk.messages import AssignedInput
 from zoo_worker.agent import Agent
+from zoo_worker.journal import Journal, StartEntry
 from zoo_worker.settings import WorkerSettings
 
 GRACE_SECONDS = 1.0
@@ -82,6 +83,21 @@ def probe_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return folder
+
+
+@pytest.fixture
+def open_journal() -> Iterator[Callable[[Path, StartEntry], Journal]]:
+    """Begins journals that are left open, as a killed worker leaves them."""
+    journals: list[Journal] = []
+
+    def begin(path: Path, start: StartEntry) -> Journal:
+        journals.append(Journal(path, start))
+        return journals[-1]
+
+    yield begin
+    for journal in journals:
+        if journal._file is not None:
+            journal._file.close()
 
 
 def hold_input(
