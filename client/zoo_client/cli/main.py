@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
@@ -39,6 +40,8 @@ class RootGroup(TyperGroup):
         return None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in COMMANDS:  # without a look at what is installed, which takes a tenth of a second
+            return args[0], load(args[0]), args[1:]
         self.commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}  # for suggestions
         name, found, rest = super().resolve_command(ctx, args)
         return name, (load(name) if name and found is not None else None), rest
@@ -66,6 +69,7 @@ def load(name: str) -> Any:
     return command
 
 
+@cache
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.value)}
 
