@@ -1,6 +1,7 @@
 """``example.make``: centroids from data, a base and teachers, in passes that can be resumed."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def run(params: MakeParams, inputs: Inputs, context: OperationContext) -> None:
             mean = sum(teacher * weight / total for teacher, weight in teachers)
             centroids = (1 - params.blend.share) * centroids + params.blend.share * mean
         context.metric("distance", float(np.abs(target - centroids).mean()), number)
-        context.checkpoint(lambda path, n=number, c=centroids: _save(path, n, c))
+        context.checkpoint(partial(_save, passes=number, centroids=centroids))
         context.progress(number, params.passes + 1, f"pass {number} of {params.passes}")
     _hand_over(centroids, params, context)
 
@@ -53,7 +54,7 @@ def _target(params: MakeParams, inputs: Inputs, context: OperationContext) -> ND
     return np.stack([average(pixels[split.labels == label], axis=0) for label in range(len(split.classes))])
 
 
-def _save(path: Path, passes: int, centroids: NDArray[np.float64]) -> None:
+def _save(path: Path, *, passes: int, centroids: NDArray[np.float64]) -> None:
     path.write_text(json.dumps({"passes": passes, "centroids": centroids.tolist()}))
 
 
