@@ -240,6 +240,14 @@ def test_text_that_the_database_cannot_hold_answers_422(api: APIClient, draft: V
         (f"{MODEL}/versions/1/strategy", f'{{"steps": [{{"kind": "training", "method": "{text}"}}]}}'),
     ):
         assert api.post(path, body, content_type="application/json").status_code == 422
+    for path, body in (
+        ("metrics", '{"name": "top1", "value": 1e999}'),
+        ("metrics", '{"name": "top1", "value": 1, "details": {"a": [-1e999]}}'),
+        ("strategy", '{"steps": [{"kind": "training", "method": "x", "parameters": {"a": 1e999}}]}'),
+        ("artifacts", '{"format": "safetensors", "files": ["model.safetensors"], "details": {"a": 1e999}}'),
+    ):
+        answer = api.post(f"{MODEL}/versions/1/{path}", body, content_type="application/json")
+        assert answer.status_code == 422
     nested = '{"notes": ' + "[" * 60 + "]" * 60 + "}"
     assert api.post(f"{MODEL}/versions", nested, content_type="application/json").status_code == 422
 

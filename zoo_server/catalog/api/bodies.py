@@ -1,5 +1,6 @@
 """What the routes of the catalogue take: bodies as pydantic models, query strings as serializers."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,24 +22,31 @@ MAX_NESTING = 50
 
 
 def parsed(model: type[BodyT], data: Any) -> BodyT:
-    """The body as ``model``.  Text that PostgreSQL cannot hold (NUL, lone surrogates) is refused wherever it stands."""
-    _check_text(data, 0)
+    """The body as ``model``.
+
+    Refused wherever it stands: what PostgreSQL cannot hold, which is NUL and lone surrogates in text, and numbers beyond
+    a double's range (``1e999``, which Python reads as infinity).
+    """
+    _check_storable(data, 0)
     return model.model_validate(data)
 
 
-def _check_text(value: Any, depth: int) -> None:
+def _check_storable(value: Any, depth: int) -> None:
     if depth > MAX_NESTING:
         raise InvalidInput(f"The body is nested deeper than {MAX_NESTING} levels.")
     if isinstance(value, str):
         if UNSTORABLE.search(value):
             raise InvalidInput(f"The text {value[:80]!r} holds a NUL or half a character.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput("The body holds a number that is beyond the range of a double.")
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            _check_text(key, depth + 1)
-            _check_text(inner, depth + 1)
+            _check_storable(key, depth + 1)
+            _check_storable(inner, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            _check_text(inner, depth + 1)
+            _check_storable(inner, depth + 1)
 
 
 class _Body(BaseModel):
