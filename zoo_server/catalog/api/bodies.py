@@ -24,8 +24,8 @@ MAX_NESTING = 50
 def parsed(model: type[BodyT], data: Any) -> BodyT:
     """The body as ``model``.
 
-    Refused wherever it stands: what PostgreSQL cannot hold, which is NUL and lone surrogates in text, and numbers beyond
-    a double's range (``1e999``, which Python reads as infinity).
+    What PostgreSQL cannot hold is refused wherever it stands: NUL and lone surrogates in text, and numbers beyond the
+    range of a double (``1e999``, which Python reads as infinity).
     """
     _check_storable(data, 0)
     return model.model_validate(data)
