@@ -22,7 +22,7 @@ def test_installed_operations_are_found_by_name() -> None:
 
 def test_an_unknown_operation_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"example\.wait"):
-        find_operation("example.wiat")
+        find_operation("example.waitt")
 
 
 def test_two_plugins_with_one_name_are_a_clash(monkeypatch: pytest.MonkeyPatch) -> None:

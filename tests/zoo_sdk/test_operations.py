@@ -86,10 +86,10 @@ def test_the_digest_changes_with_the_parameters_and_survives_json() -> None:
 
 def test_all_wrong_parameters_are_named_at_once() -> None:
     with pytest.raises(InvalidInput) as caught:
-        spec().parse_params({"width": 10, "heigth": 3})
+        spec().parse_params({"width": 10, "widthh": 3})
     assert "width: " in str(caught.value)
     assert "got 10" in str(caught.value)
-    assert "heigth: " in str(caught.value)
+    assert "widthh: " in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "much"])

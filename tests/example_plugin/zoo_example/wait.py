@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from pathlib import Path
 
 from zoo_example.centroids import write_model
 from zoo_example.specs import WaitParams
@@ -29,12 +31,16 @@ def run(params: WaitParams, _inputs: Inputs, context: OperationContext) -> None:
         if step == params.fail_at_step and not (params.fail_once and saved):
             _fail(params, step)
         context.metric("step", step, step)
-        context.checkpoint(lambda path, text=str(step): path.write_text(text))
+        context.checkpoint(partial(_save, step=step))
         context.progress(step, params.steps, f"step {step} of {params.steps}")
     context.raise_if_cancelled()
     context.progress(params.steps, params.steps, "waited")
     if params.failure != "no_output":
         write_model({"steps": params.steps, "seed": context.seed, "centroids": [[float(params.steps)]]}, context)
+
+
+def _save(path: Path, *, step: int) -> None:
+    path.write_text(str(step))
 
 
 def _wait(seconds: float, context: OperationContext) -> None:

@@ -199,7 +199,7 @@ def test_weights_with_other_channels_are_refused(tmp_path: Path, data: InputItem
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path, data: InputItem) -> None:
     with pytest.raises(UnknownName, match="train"):
-        train(tmp_path, data, train_split="trian")
+        train(tmp_path, data, train_split="trainn")
 
 
 def test_testing_on_the_training_split_is_refused(tmp_path: Path, data: InputItem) -> None:
