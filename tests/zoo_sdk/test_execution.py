@@ -91,7 +91,7 @@ def test_an_artifact_whose_file_is_missing_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="model"):
-        context(tmp_path).output("modell")
+        context(tmp_path).output("models")
 
 
 def test_an_unknown_measure_port_or_value_is_refused(tmp_path: Path) -> None:
