@@ -6,11 +6,12 @@ import zlib
 from typing import BinaryIO
 
 from zoo_server.artifacts.findings import Inspection
-from zoo_server.artifacts.pickle_scan import SCAN_LIMIT, findings_of, scan_pickles
+from zoo_server.artifacts.pickle_scan import MAX_OPCODES, SCAN_LIMIT, findings_of, scan_pickles
 
 MAX_DIRECTORY = 8 * 2**20
 """Largest table of contents that is read, in bytes."""
 MAX_SCANNED_MEMBERS = 64
+MAX_SCANNED_PICKLES = 16
 NPY_HEADER = 4096
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth")
 _END_RECORD = b"PK\x05\x06"
@@ -38,19 +39,24 @@ def _inspect_members(archive: zipfile.ZipFile) -> Inspection:
     facts = {"members": len(members)}
     pickles = [member for member in members if member.filename.lower().endswith(PICKLE_SUFFIXES)]
     if pickles:
-        findings = [finding for member in pickles[:MAX_SCANNED_MEMBERS] for finding in _scan(archive, member)]
-        if len(pickles) > MAX_SCANNED_MEMBERS:
-            findings.append({"severity": "suspicious", "reason": f"{len(pickles)} pickles: not all were scanned."})
-        return Inspection("pickle", facts, tuple(findings))
+        return Inspection("pickle", facts, tuple(_scan(archive, pickles)))
     if members and all(member.filename.endswith(".npy") for member in members):
         return Inspection("npz", facts, tuple(_object_arrays(archive, members)))
     return Inspection("opaque", facts)
 
 
-def _scan(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> list[dict[str, str]]:
-    with archive.open(member) as stream:
-        data = stream.read(SCAN_LIMIT)
-    return findings_of(scan_pickles(data, cut=member.file_size > len(data)), source=member.filename[:200])
+def _scan(archive: zipfile.ZipFile, pickles: list[zipfile.ZipInfo]) -> list[dict[str, str]]:
+    findings: list[dict[str, str]] = []
+    opcodes = MAX_OPCODES
+    for member in pickles[:MAX_SCANNED_PICKLES]:
+        with archive.open(member) as stream:
+            data = stream.read(SCAN_LIMIT)
+        scans = scan_pickles(data, cut=member.file_size > len(data), opcodes=opcodes)
+        opcodes -= sum(scan.opcodes for scan in scans)
+        findings += findings_of(scans, source=member.filename[:200])
+    if len(pickles) > MAX_SCANNED_PICKLES:
+        findings.append({"severity": "suspicious", "reason": f"{len(pickles)} pickles: not all were scanned."})
+    return findings
 
 
 def _object_arrays(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> list[dict[str, str]]:

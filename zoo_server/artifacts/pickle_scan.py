@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 SCAN_LIMIT = 8 * 2**20
 """Bytes of one pickle that are looked at."""
+MAX_OPCODES = 500_000
+"""Opcodes of one file that are looked at: a large network's state has some ten thousand, and Python reads them slowly."""
 MAX_PICKLES = 16
 """A file of torch before 1.6 is a handful of pickles in a row."""
 PROTOCOL = 0x80
@@ -53,13 +55,14 @@ class PickleScan:
     complete: bool
 
 
-def scan_pickles(data: bytes, *, cut: bool) -> list[PickleScan]:
-    """Scan all pickles at the start of ``data``; ``cut``: the file goes on after ``data``."""
+def scan_pickles(data: bytes, *, cut: bool, opcodes: int = MAX_OPCODES) -> list[PickleScan]:
+    """Scan all pickles at the start of ``data``, at most so many opcodes; ``cut``: the file goes on after ``data``."""
     found: list[PickleScan] = []
     position = 0
     while position < len(data) and len(found) < MAX_PICKLES and (not found or data[position] == PROTOCOL):
-        scan, length = _scan_one(data[position : position + SCAN_LIMIT], cut=cut)
+        scan, length = _scan_one(data[position : position + SCAN_LIMIT], cut=cut, opcodes=opcodes)
         found.append(scan)
+        opcodes -= scan.opcodes
         if not scan.complete:
             break
         position += length
@@ -155,12 +158,15 @@ class _Machine:
         self.stack.extend([None] * len(opcode.stack_after))
 
 
-def _scan_one(data: bytes, *, cut: bool) -> tuple[PickleScan, int]:
+def _scan_one(data: bytes, *, cut: bool, opcodes: int) -> tuple[PickleScan, int]:
     stream = BytesIO(data)
     machine = _Machine()
     count, fault, last = 0, None, ""
     try:
         for opcode, argument, _ in pickletools.genops(stream):
+            if count >= opcodes:
+                fault = f"only the first {count} opcodes were read"
+                break
             machine.step(opcode, argument)
             count, last = count + 1, opcode.name
     except _Malformed as error:

@@ -140,6 +140,7 @@ def test_an_empty_blob_is_sent(client, blob):
     assert (answer.status_code, body_of(answer), answer.headers["Content-Length"]) == (200, b"", "0")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_over_gunicorn_the_kernel_sends_files_and_ranges(store, monkeypatch, tmp_path):
     """``FileSlice.read`` raises in this server: every byte that arrives was sent by sendfile."""

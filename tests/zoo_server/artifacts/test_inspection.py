@@ -270,6 +270,13 @@ def test_a_zip_bomb_costs_little(tmp_path):
             member.write(b"N0" * 2**19)
     found = inspect(bomb.getvalue(), tmp_path)
     assert (found.format, worst(found)) == ("pickle", "suspicious")
+    assert "only the first 500000 opcodes" in found.findings[0]["reason"]
+
+
+def test_many_long_pickles_share_one_limit(tmp_path):
+    long = b"\x80\x02" + b"N0" * 200_000 + b"N."
+    found = inspect(zip_of(a_pkl=long, b_pkl=long, c_pkl=long), tmp_path)
+    assert [finding["severity"] for finding in found.findings] == ["clean", "suspicious", "suspicious"]
 
 
 def test_an_enormous_table_of_contents_is_not_read(tmp_path):

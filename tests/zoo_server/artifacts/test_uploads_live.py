@@ -102,6 +102,7 @@ def test_a_broken_connection_keeps_what_arrived(http):
     assert http.post(f"{upload}/complete", json={"sha256": digest_of(data)}).status_code == 200
 
 
+@pytest.mark.slow
 def test_an_upload_goes_on_after_kill_9_of_the_server(transactional_db, member, store):
     data = os.urandom(6 * MIB)
     headers = {"Authorization": f"Bearer {make_token(member)[1]}"}
