@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from tests.zoo_worker.conftest import wait_until
-from tests.zoo_worker.stand_in_registry import TOKEN, StandInJob, StandInRegistry
+from tests.zoo_worker.stand_in_registry import TOKEN, StandInJob
 
 TRANSPORT = {"priority_steps": list(range(10)), "sep": ":", "queue_order_strategy": "priority"}
 """As the registry's Celery application has it."""
@@ -64,7 +64,7 @@ class Broker:
 class WorkerProcess:
     """``celery -A zoo_worker.app worker`` as a process of its own."""
 
-    def __init__(self, registry: StandInRegistry, broker: Broker, state: Path, **environment: str) -> None:
+    def __init__(self, url: str, broker: Broker, state: Path, **environment: str) -> None:
         self.state = state
         self._output = tempfile.NamedTemporaryFile("w+b", prefix="worker-")  # noqa: SIM115 - closed by close()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ZOO_", "MLFLOW_"))}
@@ -74,7 +74,7 @@ class WorkerProcess:
                 "-c", "1", "-n", "example@%h", "-l", "INFO", "--without-mingle", "--without-gossip",
             ],
             env=kept | {
-                "ZOO_URL": registry.url,
+                "ZOO_URL": url,
                 "ZOO_WORKER_TOKEN": TOKEN,
                 "ZOO_WORKER_NAME": "example@test",
                 "ZOO_WORKER_STATE": str(state),

@@ -29,7 +29,7 @@ def start_worker(registry: StandInRegistry, broker: Broker, tmp_path: Path) -> I
     workers: list[WorkerProcess] = []
 
     def start(**environment: str) -> WorkerProcess:
-        worker = WorkerProcess(registry, broker, tmp_path / "state", **environment)
+        worker = WorkerProcess(registry.url, broker, tmp_path / "state", **environment)
         workers.append(worker)
         return worker
 

@@ -1,7 +1,6 @@
 """The child process of one attempt, ``python -m zoo_worker.child ORDER``: runs the operation, reports over a pipe."""
 
 import ctypes
-import math
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from types import FrameType
 from zoo_sdk.discovery import find_operation
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.execution import LocalContext, Workplace, run_operation
-from zoo_sdk.messages import EventBody, LogEvent, MetricEvent
+from zoo_sdk.messages import EventBody
 from zoo_sdk.operations import OperationSpec
 from zoo_worker.failures import failure_of
 from zoo_worker.handover import MAX_EVENT_BYTES, ChildOrder, ChildResult
@@ -46,9 +45,7 @@ class EventPipe:
         self._lock = threading.Lock()
 
     def send(self, event: EventBody) -> None:
-        """Send one event; a metric that is no number becomes a line of the log, because JSON has no word for it."""
-        if isinstance(event, MetricEvent) and not math.isfinite(event.value):
-            event = LogEvent(message=f"{event.name} = {event.value} at step {event.step}", stream="worker")
+        """Send one event."""
         line = event.model_dump_json().encode() + b"\n"
         if len(line) <= MAX_EVENT_BYTES:
             with self._lock:

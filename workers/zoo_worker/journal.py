@@ -22,7 +22,7 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")  # a diverged loss is a fact
 
     time_ms: int = Field(default_factory=lambda: time.time_ns() // 1_000_000)
 
