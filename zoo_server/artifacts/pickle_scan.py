@@ -9,7 +9,7 @@ from typing import Any, Literal
 SCAN_LIMIT = 8 * 2**20
 """Bytes of one pickle that are looked at."""
 MAX_OPCODES = 500_000
-"""Opcodes of one file that are looked at: a large network's state has some ten thousand, and Python reads them slowly."""
+"""Opcodes of one file that are looked at (a large network's state has some ten thousand); reading them is slow."""
 MAX_PICKLES = 16
 """A file of torch before 1.6 is a handful of pickles in a row."""
 PROTOCOL = 0x80
