@@ -154,7 +154,8 @@ def test_a_released_job_is_queued_at_once_and_the_attempt_does_not_count(
 ) -> None:
     job = submit(max_attempts=1).json()["id"]
     hands.claim(job)
-    assert hands.post(job, 1, "release").json()["state"] == "queued"
+    released = hands.post(job, 1, "release").json()
+    assert (released["state"], released["max_attempts"]) == ("queued", 2)
     assert hands.claim(job).json()["attempt"] == 2
     attempts = api.get(f"{JOBS}/{job}/attempts").json()["results"]
     assert [(item["number"], item["state"]) for item in attempts] == [(1, "cancelled"), (2, "running")]

@@ -179,8 +179,13 @@ def test_bytes_that_this_job_did_not_bring_up_are_refused(running: str, hands: H
     assert "was not uploaded" in body["error"]["message"]
 
 
-def without(report: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in report.items() if name != key}
+@pytest.mark.django_db
+def test_bytes_that_another_job_brought_up_are_refused(running: str, submit: Submit, hands: Hands) -> None:
+    other = submit(seed=9).json()["id"]
+    hands.claim(other)
+    digest = hands.upload(other, 1, WEIGHTS)
+    body = hands.post(running, 1, "finish", model_report(digest, sizes=len(WEIGHTS))).json()
+    assert "was not uploaded by this job" in body["error"]["message"]
 
 
 @pytest.mark.django_db
