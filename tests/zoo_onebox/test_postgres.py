@@ -20,7 +20,7 @@ from zoo_onebox.leftovers import marked_processes, wait_gone
 from zoo_onebox.postgres import ensure_os_user, find_server, prepare_postgres
 from zoo_sdk.errors import InvalidInput
 
-from .conftest import STAND_IN, Started, alive, remove_home, socket_folder
+from .conftest import STAND_IN, Started, alive, kill_all, remove_home, socket_folder
 
 Start = Callable[..., Started]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as another user")
@@ -59,8 +59,7 @@ def test_after_a_kill_of_everything_the_next_start_has_all_that_was_committed(st
         connection.execute("INSERT INTO kept SELECT generate_series(1, 1000)")
     _valkey(zoo, b"SET bell ring")
     victims = [psutil.Process(zoo.process.pid), *psutil.Process(zoo.process.pid).children(recursive=True)]
-    for victim in victims:
-        victim.kill()
+    kill_all(victims)
     zoo.process.wait()
     assert not wait_gone(victims, seconds=10)
     data = zoo.home.root / "postgres" / "data"
@@ -84,8 +83,7 @@ def test_a_server_that_outlived_its_zoo_is_stopped_in_order_by_the_next_start(st
     server = find_server(zoo.home)
     assert server is not None
     server.suspend()  # so that it misses the death of its parent
-    for victim in [psutil.Process(zoo.process.pid), *psutil.Process(zoo.process.pid).children()]:
-        victim.kill()
+    kill_all([psutil.Process(zoo.process.pid), *psutil.Process(zoo.process.pid).children()])
     zoo.process.wait()
     again = start("postgres").wait_ready()
     assert not alive(server.pid)

@@ -12,7 +12,7 @@ import pytest
 
 from zoo_onebox.leftovers import marked_processes, wait_gone
 
-from .conftest import Started, alive
+from .conftest import Started, alive, kill_all
 
 Start = Callable[..., Started]
 
@@ -133,9 +133,7 @@ def test_what_a_kill_of_everything_leaves_is_ended_by_the_next_start(start: Star
     zoo = start("web", "worker", "valkey").wait_ready()
     job = _job(zoo)  # in a session of its own and with an empty environment: as hard to find as can be
     zoo.wait_for(lambda: str(job) in zoo.note["processes"])
-    for item in _everything(zoo):
-        if item.pid != job:
-            item.kill()
+    kill_all(item for item in _everything(zoo) if item.pid != job)
     zoo.process.wait()
     assert alive(job)
 

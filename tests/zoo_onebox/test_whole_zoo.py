@@ -18,7 +18,7 @@ from zoo_onebox.leftovers import end_processes, marked_processes, wait_gone
 from zoo_onebox.parts import installed_families
 from zoo_onebox.serve import is_running
 
-from .conftest import remove_home
+from .conftest import kill_all, remove_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -80,8 +80,7 @@ def test_a_whole_zoo_starts_answers_survives_kill_9_and_stops(zoo: Command) -> N
     _check_secrets(zoo, token)
 
     everything = [psutil.Process(first["pid"]), *psutil.Process(first["pid"]).children(recursive=True)]
-    for process in everything:
-        process.kill()
+    kill_all(everything)
     assert not wait_gone(everything, seconds=20)
     second = zoo.up()
     assert second["admin_token"] is None
