@@ -42,7 +42,7 @@ class RepositoryList(KindView):
         team = team_for(principal=principal, name=body.team, scope=Scope.WRITE)
         fields: Any = body.model_dump(exclude={"team", "name"}, exclude_unset=True)
         made = services.create_repository(principal=principal, team=team, kind=self.kind, name=body.name, **fields)
-        return answer(presentation.describe_repository(selectors.describe_repository(made)), 201)
+        return answer(presentation.describe_repository(selectors.get_repository_details(made)), 201)
 
 
 class RepositoryDetail(KindView):
@@ -54,7 +54,7 @@ class RepositoryDetail(KindView):
     @extend_schema(responses=answers.RepositoryAnswer)
     def get(self, request: Request, **_: str) -> Response:
         """Describe it."""
-        return answer(presentation.describe_repository(selectors.describe_repository(self.repository())))
+        return answer(presentation.describe_repository(selectors.get_repository_details(self.repository())))
 
     @extend_schema(request=RepositoryChange, responses=answers.RepositoryAnswer)
     def patch(self, request: Request, **_: str) -> Response:
@@ -62,7 +62,7 @@ class RepositoryDetail(KindView):
         repository = self.repository()
         fields: Any = self.body(RepositoryChange).model_dump(exclude_unset=True)
         changed = services.update_repository(principal=principal_of(request), repository=repository, **fields)
-        return answer(presentation.describe_repository(selectors.describe_repository(changed)))
+        return answer(presentation.describe_repository(selectors.get_repository_details(changed)))
 
 
 class AliasList(KindView):

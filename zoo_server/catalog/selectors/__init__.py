@@ -3,7 +3,7 @@
 from zoo_server.catalog.selectors.lineage import LineageGraph, lineage_graph
 from zoo_server.catalog.selectors.listing import (
     RepositoryFilter,
-    describe_repository,
+    get_repository_details,
     list_repositories,
     list_versions,
     versions_with_digest,
@@ -23,10 +23,10 @@ __all__ = [
     "LineageGraph",
     "RepositoryFilter",
     "alias_history",
-    "describe_repository",
     "get_alias",
     "get_file",
     "get_repository",
+    "get_repository_details",
     "get_version_details",
     "lineage_graph",
     "list_aliases",

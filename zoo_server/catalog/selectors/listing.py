@@ -61,7 +61,7 @@ def list_repositories(
     return keyset_page(described(rows), order, cursor=cursor, limit=limit)
 
 
-def describe_repository(repository: Repository) -> Repository:
+def get_repository_details(repository: Repository) -> Repository:
     """The repository with everything that its description shows, as it is now."""
     return described(Repository.objects.filter(pk=repository.pk)).get()
 
