@@ -5,6 +5,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -91,13 +92,13 @@ class Api:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def get(self, path: str, query: Query | None = None) -> Any:
-        """The JSON of ``GET path``."""
-        return self.send("GET", path, query=query)
+    def get(self, path: str, query: Query | None = None, *, patience: float | None = None) -> Any:
+        """The JSON of ``GET path``.  ``patience``: seconds to wait for the answer, for routes that work long."""
+        return self.send("GET", path, query=query, patience=patience)
 
-    def post(self, path: str, body: Any = None, *, repeatable: bool = False) -> Any:
+    def post(self, path: str, body: Any = None, *, repeatable: bool = False, patience: float | None = None) -> Any:
         """The JSON of ``POST path``.  ``repeatable``: the route is idempotent, so that it may be sent again."""
-        return self.send("POST", path, body={} if body is None else body, repeatable=repeatable)
+        return self.send("POST", path, body={} if body is None else body, repeatable=repeatable, patience=patience)
 
     def send(
         self,
@@ -108,6 +109,7 @@ class Api:
         query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
+        patience: float | None = None,
     ) -> Any:
         """Send a request, again after a break where that is safe; answer its JSON (None for an empty answer).
 
@@ -116,32 +118,27 @@ class Api:
             ZooError: the class that belongs to the problem document.
 
         """
-        response, content = self.exchange(
-            method, path, body=body, query=query, headers=headers, repeatable=repeatable or method in IDEMPOTENT_METHODS
+        request = self._http.build_request(
+            method,
+            path,
+            json=body,
+            params={key: value for key, value in (query or {}).items() if value is not None},
+            headers=dict(headers or {}),
+            timeout=max(self.timeout, patience or 0),
         )
+        response, content = self._exchange(request, repeatable=repeatable or method in IDEMPOTENT_METHODS)
         if not content:
             return None
         try:
             return json.loads(content)
         except ValueError as error:
-            raise self._no_registry(response, path) from error
+            raise self._no_registry(response) from error
 
-    def exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Any = None,
-        query: Query | None = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-    ) -> tuple[httpx.Response, bytes]:
-        """Like :meth:`send`, but answers the response (for its headers) and its content."""
-        query = {key: value for key, value in (query or {}).items() if value is not None}
+    def _exchange(self, request: httpx.Request, *, repeatable: bool) -> tuple[httpx.Response, bytes]:
         for attempt in range(1, TRIES + 1):
             last = attempt == TRIES or not repeatable
             try:
-                response, content = self._once(method, path, body, query, headers)
+                response, content = self._once(request)
             except httpx.TransportError as error:
                 if last:
                     raise self._unreachable(error) from error
@@ -151,7 +148,7 @@ class Api:
                 self._sleep(wait_seconds(attempt, response.headers.get("Retry-After")))
                 continue
             if not response.is_success:
-                raise self._error_of(response, content, path)
+                raise self._error_of(response, content)
             return response, content
         raise AssertionError("the last try returns or raises")  # pragma: no cover
 
@@ -165,18 +162,19 @@ class Api:
                 return
             query["cursor"] = page["next"]
 
-    def _once(
-        self, method: str, path: str, body: Any, query: Query, headers: Mapping[str, str] | None
-    ) -> tuple[httpx.Response, bytes]:
-        with self._http.stream(method, path, json=body, params=query, headers=dict(headers or {})) as response:
+    def _once(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        response = self._http.send(request, stream=True)
+        with closing(response):
             content = bytearray()
             for piece in response.iter_bytes():
                 content += piece
                 if len(content) > MAX_ANSWER_BYTES:
-                    raise ServerFault(f"The answer to {method} {path} is longer than {MAX_ANSWER_BYTES} bytes.")
+                    raise ServerFault(
+                        f"The answer to {request.method} {request.url} is longer than {MAX_ANSWER_BYTES} bytes."
+                    )
             return response, bytes(content)
 
-    def _error_of(self, response: httpx.Response, content: bytes, path: str) -> Exception:
+    def _error_of(self, response: httpx.Response, content: bytes) -> Exception:
         if response.is_redirect:
             return ServerFault(
                 f"{self.url} answers with a redirect to {response.headers.get('Location', 'nowhere')}.",
@@ -187,14 +185,14 @@ class Api:
         except ValueError:
             problem = None
         if isinstance(problem, dict):
-            return error_of_problem(response.status_code, problem, where=path)
+            return error_of_problem(response.status_code, problem, where=response.request.url.path)
         if response.status_code in RETRIED_STATUSES:
-            return error_of_problem(response.status_code, {}, where=path)
-        return self._no_registry(response, path)
+            return error_of_problem(response.status_code, {}, where=response.request.url.path)
+        return self._no_registry(response)
 
-    def _no_registry(self, response: httpx.Response, path: str) -> ServerFault:
+    def _no_registry(self, response: httpx.Response) -> ServerFault:
         return ServerFault(
-            f"{self.url} answered {path} with {response.status_code} and "
+            f"{self.url} answered {response.request.url.path} with {response.status_code} and "
             f"{response.headers.get('Content-Type', 'no content type')}, not with JSON of a registry.",
             hint="Check the URL; the registry's log says more if it is one.",
             facts={"status": response.status_code},

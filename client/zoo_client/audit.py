@@ -6,6 +6,9 @@ from typing import Any, cast
 from zoo_client.api import Api
 from zoo_client.records import Page, Verification
 
+VERIFICATION_PATIENCE_SECONDS = 600
+"""The server recomputes every row before it answers."""
+
 
 class Audit:
     """``client.audit``: for auditors."""
@@ -23,4 +26,4 @@ class Audit:
 
     def verify(self) -> Verification:
         """Have the server walk the whole chain; look at ``ok`` and ``first_broken``."""
-        return cast("Verification", self._api.get("audit/verification"))
+        return cast("Verification", self._api.get("audit/verification", patience=VERIFICATION_PATIENCE_SECONDS))

@@ -13,7 +13,7 @@ from zoo_sdk.operations import OperationManifest
 from zoo_sdk.vocabulary import FINAL_JOB_STATES, JobState
 
 FIRST_POLL_SECONDS = 0.3
-MAX_POLL_SECONDS = 2.0
+MAX_POLL_SECONDS = 1.0
 
 Rows = list[dict[str, Any]]
 InputValue = Any

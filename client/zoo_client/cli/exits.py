@@ -60,9 +60,8 @@ def tell(error: Exception, *, as_json: bool) -> None:
     lines = [f"Error: {safe(detail)}"]
     known = facts.get("errors")
     if isinstance(known, list):
-        lines += [
-            f"  {safe(item.get('field'))}: {safe(item.get('message'))}" for item in known if isinstance(item, dict)
-        ]
+        told = [f"{safe(item.get('field'))}: {safe(item.get('message'))}" for item in known if isinstance(item, dict)]
+        lines += [f"  {line}" for line in told if line not in detail]
     lines += [f"Hint: {safe(hint)}"] if hint else []
     sys.stderr.write("\n".join(lines) + "\n")
 

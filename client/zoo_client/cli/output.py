@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-MAX_CELL = 60
+MAX_CELL = 200
+PIPE_WIDTH = 240
 
 
 def safe(value: object, limit: int = 4000) -> str:
@@ -25,10 +26,14 @@ def safe(value: object, limit: int = 4000) -> str:
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A console for standard output (or ``stream``) that adds no markup and no highlighting of its own."""
-    return Console(
-        file=stream or sys.stdout, highlight=False, markup=False, soft_wrap=not (stream or sys.stdout).isatty()
-    )
+    """A console for standard output (or ``stream``) that adds no markup and no highlighting of its own.
+
+    Where nobody looks (a pipe, a file) lines are as long as they need to be.
+    """
+    target = stream or sys.stdout
+    if target.isatty():
+        return Console(file=target, highlight=False, markup=False)
+    return Console(file=target, highlight=False, markup=False, soft_wrap=True, width=PIPE_WIDTH)
 
 
 def cell(value: object) -> Text:
@@ -72,6 +77,11 @@ def bytes_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def count_text(items: Sequence[object], word: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{len(items)} {word}" + ("" if len(items) == 1 else "s")
 
 
 def number_text(value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zoo_client.cli.commands import command, single
-from zoo_client.cli.output import bytes_text
+from zoo_client.cli.output import bytes_text, count_text
 from zoo_client.cli.session import Session, kind_option, session_of
 from zoo_client.cli.versions import KindOption
 from zoo_client.errors import VerificationFailed
@@ -64,7 +64,7 @@ def pull_command(
             "fetched_bytes": pulled.fetched_bytes,
             "seconds": round(seconds, 3),
         },
-        f"{manifest.reference} is in {pulled.folder}: {len(manifest.files)} files, every digest verified; "
+        f"{manifest.reference} is in {pulled.folder}: {count_text(manifest.files, 'file')}, every digest verified; "
         f"{pulled.fetched} fetched, {bytes_text(pulled.fetched_bytes)} in {seconds:.1f} s.",
     )
 
@@ -84,5 +84,5 @@ def _verify(session: Session, folder: Path) -> None:
         )
     session.show(
         {"ok": True, "reference": manifest.reference, "digest": manifest.digest, "files": len(manifest.files)},
-        f"{folder} is {manifest.reference}: {len(manifest.files)} files, every digest right.",
+        f"{folder} is {manifest.reference}: {count_text(manifest.files, 'file')}, every digest right.",
     )

@@ -6,7 +6,7 @@ import typer
 from rich.console import RenderableType
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import bytes_text, fields, number_text, state_text, table, time_text
+from zoo_client.cli.output import bytes_text, count_text, fields, number_text, state_text, table, time_text
 from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, NameArgument, given, listed, more_note
 from zoo_client.cli.session import KindChoice, kind_option, session_of
 from zoo_client.records import Version
@@ -89,7 +89,7 @@ def version_facts(version: Version) -> list[tuple[str, object]]:
         ("state", state_text(version["state"])),
         ("aliases", [f"@{name}" for name in version["aliases"]]),
         ("digest", version["digest"]),
-        ("size", f"{bytes_text(version['size'])} in {len(version['files'])} files"),
+        ("size", f"{bytes_text(version['size'])} in {count_text(version['files'], 'file')}"),
         (
             "data set",
             f"{dataset['format']}, {len(dataset['classes'])} classes, {', '.join(dataset['splits'])}"

@@ -20,6 +20,8 @@ from zoo_sdk.errors import Conflict, InvalidInput, NotFound, Unavailable, ZooErr
 
 PIECE_BYTES = 16 * 1024 * 1024
 FRUITLESS_TRIES = 6
+SLOWEST_HASHING = 50e6
+"""Bytes per second."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def upload_file(
     session = _find_session(uploader, digest) or _open_session(uploader, before.st_size, digest, name or path.name)
     if session["state"] == "complete":
         progress(before.st_size)
-        return _finish(uploader, session["id"], digest)
+        return _finish(uploader, session["id"], digest, before.st_size)
     try:
         _send(uploader, session, path, before.st_size, progress)
     except NotFound:
@@ -86,7 +88,7 @@ def upload_file(
     after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise InvalidInput(f"{path} changed while it was uploaded.", hint="Run it again when nobody writes to it.")
-    return _finish(uploader, session["id"], digest)
+    return _finish(uploader, session["id"], digest, before.st_size)
 
 
 def _find_session(uploader: Uploader, digest: str) -> dict[str, Any] | None:
@@ -111,9 +113,14 @@ def _open_session(uploader: Uploader, size: int, digest: str, name: str) -> dict
     return session
 
 
-def _finish(uploader: Uploader, session_id: str, digest: str) -> Upload:
+def _finish(uploader: Uploader, session_id: str, digest: str, size: int) -> Upload:
     try:
-        answer = uploader.api.post(path_of("uploads", session_id, "complete"), {"sha256": digest}, repeatable=True)
+        answer = uploader.api.post(
+            path_of("uploads", session_id, "complete"),
+            {"sha256": digest},
+            repeatable=True,
+            patience=size / SLOWEST_HASHING,  # the server may have to read and hash the whole file again
+        )
     except InvalidInput:
         _forget(uploader, digest)  # wrong bytes: the next try must begin anew
         raise
