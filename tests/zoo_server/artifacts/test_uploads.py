@@ -146,7 +146,7 @@ def test_another_content_type_is_refused(api, open_session):
         ({"team": "vision", "size": "much"}, "size"),
         ({"team": "vision", "size": 2**60}, "size"),
         ({"team": "vision", "size": 1, "sha256": "sha256:AB"}, "sha256"),
-        ({"team": "vision", "size": 1, "filname": "a"}, "filname"),
+        ({"team": "vision", "size": 1, "filenam_": "a"}, "filenam_"),
         ({"team": "vision", "size": 1, "filename": "a\0b"}, "filename"),
         ({"size": 1}, "team"),
     ],

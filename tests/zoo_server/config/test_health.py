@@ -29,7 +29,7 @@ def test_the_root_of_the_api_says_what_this_is(client: Client):
 
 
 def test_an_unknown_route_of_the_api_is_a_problem_document(client: Client):
-    answer = client.get("/api/v1/moddels")
+    answer = client.get("/api/v1/nowhere")
     assert answer.status_code == 404
     assert answer.json()["code"] == "not-found"
 

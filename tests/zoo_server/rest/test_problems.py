@@ -66,7 +66,7 @@ class Outer(StrictSerializer):
         ({"name": "x", "prats": []}, "prats", "Did you mean 'parts'?"),
         ({"name": "x", "zzz": 1}, "zzz", "Known: name, parts."),
         ({"name": "x", "parts": [{"size": 1}, {"size": 0}]}, "parts.1.size", "greater than or equal to 1"),
-        ({"name": "x", "parts": [{"size": 1, "sise": 2}]}, "parts.0.sise", "Did you mean 'size'?"),
+        ({"name": "x", "parts": [{"size": 1, "sizes": 2}]}, "parts.0.sizes", "Did you mean 'size'?"),
         ({}, "name", "required"),
         ([], "", "Expected a dictionary"),
     ],
