@@ -271,7 +271,7 @@ def test_an_address_of_nothing_answers_404(api: APIClient, draft: Version, addre
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=x", "cursor=x", "sort=size", "sort=metric:x", "colour=red", "state=x",
+    ["limit=0", "limit=x", "cursor=x", "cursor=WyJ4Il0", "sort=size", "sort=metric:x", "colour=red", "state=x",
      "search=%00", "tag=%00", "sort=relevance", "visibility=x"],
 )  # fmt: skip
 def test_a_wrong_query_of_a_list_answers_422(api: APIClient, model: Repository, query: str) -> None:
