@@ -365,6 +365,18 @@ def test_a_pickle_handed_in_as_weights_reaches_the_operation_as_a_file_and_is_ne
     assert not witness.exists()
 
 
+def test_a_fault_of_the_workers_own_is_reported_as_infrastructure(
+    registry: StandInRegistry, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(_folder: Path) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr("zoo_worker.attempt.output_files", break_down)
+    job = registry.submit("example.make")
+    assert agent.run(str(job.id)) == "FAILED"
+    assert (job.failed[0].cause, job.failed[0].code) == ("infrastructure", "worker-fault")
+
+
 def test_an_upload_goes_on_after_a_broken_connection(
     registry: StandInRegistry, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,9 @@ class Attempt:
         except Conflict as error:
             logger.warning("attempt %s is no longer ours: %s", self.mark, error)
             return "KILLED"
+        except Exception as error:
+            logger.exception("attempt %s met a fault of the worker's own", self.mark)
+            self._fail_last(error)
         finally:
             remove_tree(self.folder)
         return "FAILED"
@@ -247,6 +250,13 @@ class Attempt:
             raise
         except ZooError as error:
             logger.error("the failure of attempt %s could not be reported: %s", self.mark, error)  # noqa: TRY400
+
+    def _fail_last(self, error: Exception) -> None:
+        """Report a fault that nobody foresaw; if that fails too, the lease will expire."""
+        try:
+            self._fail(make_failure(FailureCause.INFRASTRUCTURE, "worker-fault", f"{type(error).__name__}: {error}"))
+        except Exception:
+            logger.exception("the fault of attempt %s could not be reported", self.mark)
 
     def _end_stopped(self, reason: StopReason) -> None:
         logger.warning("attempt %s stopped: %s", self.mark, reason)

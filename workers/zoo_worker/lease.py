@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from zoo_sdk.errors import LeaseLost, ZooError
+from zoo_sdk.errors import LeaseLost
 from zoo_sdk.messages import HeartbeatReply
 from zoo_worker.stopping import Stop, StopReason
 
@@ -56,7 +56,7 @@ class LeaseKeeper:
                 logger.warning("lease lost: %s", error)
                 self._stop.request(StopReason.LEASE_LOST)
                 return
-            except ZooError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: without this thread nobody would stop the child
                 logger.warning("the lease was not renewed: %s", error)
                 pause = min(RETRY_SECONDS, self._beat_seconds)
                 if time.monotonic() + pause >= self._expires_at:

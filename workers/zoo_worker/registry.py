@@ -60,7 +60,7 @@ class Registry:
             base_url=f"{url}/api/v1/",
             headers={"Authorization": f"Bearer {token}", "User-Agent": "zoo-worker"},
             timeout=TIMEOUT,
-            limits=httpx.Limits(max_connections=16, keepalive_expiry=30),
+            limits=httpx.Limits(max_connections=16, keepalive_expiry=10),
         )
 
     def close(self) -> None:
@@ -236,7 +236,10 @@ def error_of(response: httpx.Response) -> ZooError:
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
-    answer = response.json()
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
     if not isinstance(answer, dict):
         raise Unavailable("The registry's answer is no JSON object.")
     return answer
