@@ -78,8 +78,8 @@ SMALL_NETWORKS = MappingProxyType(
         "conv_tiny": _plain((12, 24, 24), (2, 2, 1)),
         "conv_small": _plain((16, 32, 64), (1, 2, 2)),
         "conv_medium": _plain((24, 48, 96), (2, 2, 1)),
-        "resnet_small": _residual((32, 64, 128), 2),
-        "resnet_medium": _residual((48, 96, 192), 2),
+        "resnet_small": _residual((24, 48, 96), 2),
+        "resnet_medium": _residual((32, 64, 128), 2),
     }
 )
 """Each is called with (in_chans, num_classes)."""

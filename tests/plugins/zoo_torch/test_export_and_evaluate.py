@@ -110,7 +110,7 @@ def test_an_evaluation_counts_what_it_says(tmp_path: Path, data: InputItem, mode
     top1 = next(item for item in outcome.context.measurements if item.name == "top1")
     assert (top1.details["samples"], top1.details["threads"]) == (150, 1)
     assert outcome.measured("size_bytes") == model.main_file.stat().st_size
-    assert outcome.measured("parameters") == 308_074
+    assert outcome.measured("parameters") == 173_842
     assert outcome.measured("macs") > 0
 
 

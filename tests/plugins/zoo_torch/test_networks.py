@@ -20,8 +20,8 @@ SIZES = {
     "conv_tiny": 8_254,
     "conv_small": 24_058,
     "conv_medium": 53_362,
-    "resnet_small": 308_074,
-    "resnet_medium": 690_970,
+    "resnet_small": 173_842,
+    "resnet_medium": 308_074,
 }
 
 
