@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 def fault(answer: Any, field: str) -> dict[str, Any]:
     """The entry of a 422 answer about ``field``."""
     assert answer.status_code == 422, answer.content
-    entries: list[dict[str, Any]] = answer.json()["facts"]["errors"]
+    entries: list[dict[str, Any]] = answer.json()["errors"]
     found = [entry for entry in entries if entry["field"] == field]
     assert found, f"nothing about {field} in {entries}"
     return found[0]
@@ -231,6 +231,12 @@ def test_a_result_goes_to_the_jobs_own_team(submit: Submit) -> None:
 def test_an_operation_without_outputs_takes_the_team_of_its_input(submit: Submit, base: Version) -> None:
     body = submit("toy.evaluate", inputs={"model": "vision/base@1", "data": "vision/pictures@1"}).json()
     assert (body["team"], body["outputs"]) == ("vision", {})
+
+
+def test_nobody_has_the_models_of_other_teams_measured(submit: Submit) -> None:
+    make_model(make_team("others"), "theirs", visibility=Visibility.PUBLIC)
+    inputs = {"model": "others/theirs@1", "data": "vision/pictures@1"}
+    assert "may not write" in fault(submit("toy.evaluate", inputs=inputs), "inputs.model")["message"]
 
 
 def test_an_operation_without_inputs_takes_the_callers_only_team(submit: Submit) -> None:

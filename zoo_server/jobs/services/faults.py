@@ -26,7 +26,7 @@ class Fault:
 
 
 class InvalidSubmission(InvalidInput):
-    """A job that cannot be run as asked; ``facts["errors"]`` lists every wrong field."""
+    """A job that cannot be run as asked; ``facts["errors"]`` (``errors`` of the answer) lists every wrong field."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         found = list(faults)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from zoo_sdk.errors import InvalidInput, NotFound
 from zoo_sdk.names import Reference
 from zoo_sdk.operations import OperationManifest, Port
-from zoo_sdk.vocabulary import RepositoryKind, VersionState
+from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState
+from zoo_server.accounts.selectors import team_scopes
 from zoo_server.catalog.models import Artifact, Version, VersionFile
 from zoo_server.catalog.selectors import resolve_version
 from zoo_server.catalog.services.states import DANGEROUS
@@ -93,6 +94,11 @@ def _choose(principal: Principal, port: Port, position: int, item: InputRequest)
         raise _Refused(f"{version} is withdrawn", "a version that is not withdrawn")
     if version.state == VersionState.DRAFT:
         raise _Refused(f"{version} is a draft", "a sealed version: seal it first")
+    if port.measured and Scope.WRITE not in team_scopes(principal=principal, team=version.repository.team):
+        raise _Refused(
+            f"{version} would get the measured metrics, and you may not write in the team {version.repository.team}",
+            "a version of a team in which you may write",
+        )
     artifact = None
     if port.kind == RepositoryKind.DATASET:
         _check_dataset(port, version)
