@@ -95,8 +95,12 @@ def _of_zoo_error(error: errors.ZooError) -> dict[str, Any]:
     more: dict[str, Any] = {"retryable": error.retryable}
     if error.hint:
         more["hint"] = error.hint
-    if error.facts:
-        more["facts"] = error.facts
+    facts = dict(error.facts)
+    fields = facts.pop("errors", None)  # one place for wrong fields, whoever found them
+    if fields:
+        more["errors"] = fields
+    if facts:
+        more["facts"] = facts
     return problem_body(status, error.code, error.detail, **more)
 
 
