@@ -101,7 +101,8 @@ REST_FRAMEWORK = {
         "zoo_server.accounts.authentication.BrowserSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["zoo_server.rest.permissions.DeclaredScope"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["zoo_server.rest.parsing.BoundedJSONParser"],
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` is a filter of ours
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "zoo_server.rest.problems.problem_response",

@@ -6,7 +6,9 @@ from http import HTTPStatus
 from math import ceil
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
 from pydantic import ValidationError as PydanticError
 from rest_framework import exceptions
@@ -36,6 +38,14 @@ class InsufficientStorage(errors.ZooError):
     code = "insufficient-storage"
 
 
+def body_too_large() -> TooLarge:
+    """The error for a JSON body above the limit, whoever noticed first: Django or our parser."""
+    return TooLarge(
+        f"The JSON body is larger than the limit of {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.",
+        hint="Bytes of files go through /uploads.",
+    )
+
+
 STATUS: dict[type, int] = {
     errors.InvalidInput: 422,
     errors.NotFound: 404,
@@ -61,6 +71,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         error = exceptions.NotFound()
     elif isinstance(error, DjangoPermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, RequestDataTooBig):
+        error = body_too_large()
     if isinstance(error, errors.ZooError):
         return _response(_of_zoo_error(error), {})
     if isinstance(error, PydanticError):
