@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import fields, table, time_text
+from zoo_client.cli.output import fields, table
 from zoo_client.cli.repositories import given
 from zoo_client.cli.session import session_of
+from zoo_client.cli.text import time_text
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_sdk.vocabulary import Scope, TeamRole
 

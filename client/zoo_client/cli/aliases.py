@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import table, time_text
+from zoo_client.cli.options import RefArgument
+from zoo_client.cli.output import table
 from zoo_client.cli.repositories import NameArgument
 from zoo_client.cli.session import KindChoice, kind_option, session_of
-from zoo_client.cli.versions import RefArgument
+from zoo_client.cli.text import time_text
 
 AliasArgument = Annotated[str, typer.Argument(metavar="ALIAS", help="For example production.")]
 KindOption = Annotated[KindChoice, typer.Option("--kind", help="model or dataset.")]

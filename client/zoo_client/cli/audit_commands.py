@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import table, time_text
+from zoo_client.cli.output import table
 from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, given, listed, more_note
 from zoo_client.cli.session import session_of
+from zoo_client.cli.text import time_text
 from zoo_client.errors import VerificationFailed
 
 audit = group("Read the audit log and verify its chain.")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from zoo_client.cli.output import safe
+from zoo_client.cli.text import safe
 from zoo_client.transfer.digests import Progress as Advance
 
 

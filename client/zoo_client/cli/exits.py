@@ -38,8 +38,8 @@ def exit_code_of(error: BaseException) -> int:
 
 def tell(error: Exception, *, as_json: bool) -> None:
     """Print an error: for people on standard error, with ``--json`` also as an object on standard output."""
-    from zoo_client.cli.output import as_json as to_json
-    from zoo_client.cli.output import safe
+    from zoo_client.cli.text import as_json as to_json
+    from zoo_client.cli.text import safe
 
     if isinstance(error, errors.ZooError):
         code, detail, hint, facts = error.code, error.detail, error.hint, error.facts

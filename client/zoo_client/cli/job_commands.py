@@ -6,9 +6,10 @@ import typer
 from rich.text import Text
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import fields, number_text, safe, state_text, table, time_text
+from zoo_client.cli.output import fields, state_text, table
 from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, given, listed, more_note
 from zoo_client.cli.session import Session, session_of
+from zoo_client.cli.text import number_text, safe, time_text
 from zoo_client.cli.watching import JobView
 from zoo_client.client import Client
 from zoo_client.jobs import raise_if_failed

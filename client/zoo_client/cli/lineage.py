@@ -7,9 +7,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from zoo_client.cli.commands import command, single
-from zoo_client.cli.output import STATE_STYLES, number_text, safe
+from zoo_client.cli.options import KindOption, RefArgument
+from zoo_client.cli.output import STATE_STYLES
 from zoo_client.cli.session import kind_option, session_of
-from zoo_client.cli.versions import KindOption, RefArgument
+from zoo_client.cli.text import number_text, safe
 from zoo_client.client import Client
 from zoo_client.records import Kind, Lineage
 from zoo_sdk.errors import NotFound

@@ -7,9 +7,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from zoo_client.cli.commands import command, single
-from zoo_client.cli.output import number_text, table
+from zoo_client.cli.options import KindOption, RefArgument
+from zoo_client.cli.output import table
 from zoo_client.cli.session import kind_option, session_of
-from zoo_client.cli.versions import KindOption, RefArgument
+from zoo_client.cli.text import number_text
 from zoo_client.client import Client
 from zoo_client.comparison import Comparison, compare
 from zoo_client.records import Version

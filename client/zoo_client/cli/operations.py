@@ -6,8 +6,9 @@ import typer
 from rich.console import Group, RenderableType
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import cell, fields, table, time_text
+from zoo_client.cli.output import cell, fields, table
 from zoo_client.cli.session import session_of
+from zoo_client.cli.text import time_text
 from zoo_client.jobs import manifest_of
 from zoo_client.parameters import allowed_text, default_text
 from zoo_sdk.operations import OperationManifest, Port

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from zoo_client.cli.commands import command, single
-from zoo_client.cli.output import bytes_text, count_text
+from zoo_client.cli.options import KindOption
 from zoo_client.cli.session import Session, kind_option, session_of
-from zoo_client.cli.versions import KindOption
+from zoo_client.cli.text import bytes_text, count_text
 from zoo_client.errors import VerificationFailed
 from zoo_client.pulling import read_manifest, verify_folder
 from zoo_client.transfer.downloads import CONNECTIONS

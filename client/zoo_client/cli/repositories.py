@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import cell, fields, number_text, table, time_text
+from zoo_client.cli.output import cell, fields, table
 from zoo_client.cli.session import session_of
+from zoo_client.cli.text import number_text, time_text
 from zoo_client.records import Kind, Page, Repository
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import VersionState, Visibility

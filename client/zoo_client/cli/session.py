@@ -35,24 +35,34 @@ class Session:
 
     def show(self, value: Any, *renderables: "RenderableType | Callable[[], RenderableType]") -> None:
         """The command's answer: ``value`` as JSON with ``--json``, else the renderables, made only if needed."""
-        from zoo_client.cli.output import as_json, console
+        from zoo_client.cli.text import as_json, safe
 
         if self.as_json:
             sys.stdout.write(as_json(value) + "\n")
             return
-        target = console()
         for renderable in renderables:
-            target.print(renderable() if callable(renderable) else renderable)
+            made = renderable() if callable(renderable) else renderable
+            if isinstance(made, str):
+                sys.stdout.write(safe(made) + "\n")
+            else:
+                from zoo_client.cli.output import console
+
+                console().print(made)
 
     def note(self, text: str) -> None:
         """A word for people, on standard error."""
-        from zoo_client.cli.output import console, safe
+        from zoo_client.cli.text import safe
 
-        console(sys.stderr).print(safe(text))
+        sys.stderr.write(safe(text) + "\n")
 
     @contextmanager
     def bytes_bar(self, title: str, total: int | None) -> "Iterator[Progress]":
         """A bar with rate and time left on standard error, if that is a terminal."""
+        if not sys.stderr.isatty():
+            from zoo_client.transfer.digests import ignore_progress
+
+            yield ignore_progress
+            return
         from zoo_client.cli.bars import bytes_bar
 
         with bytes_bar(title, total) as advance:

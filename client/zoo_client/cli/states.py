@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from zoo_client.cli.commands import command, single
+from zoo_client.cli.options import KindOption, RefArgument
 from zoo_client.cli.output import fields
 from zoo_client.cli.session import kind_option, session_of
-from zoo_client.cli.versions import KindOption, RefArgument, version_facts
+from zoo_client.cli.versions import version_facts
 
 CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; kept in the version's history.")]
 

@@ -6,19 +6,14 @@ import typer
 from rich.console import RenderableType
 
 from zoo_client.cli.commands import command, group
-from zoo_client.cli.output import bytes_text, count_text, fields, number_text, state_text, table, time_text
+from zoo_client.cli.options import KindOption, RefArgument
+from zoo_client.cli.output import fields, state_text, table
 from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, NameArgument, given, listed, more_note
-from zoo_client.cli.session import KindChoice, kind_option, session_of
+from zoo_client.cli.session import kind_option, session_of
+from zoo_client.cli.text import bytes_text, count_text, number_text, time_text
 from zoo_client.records import Version
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import VersionState
-
-RefArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="team/name@3, team/name@alias, or team/name for the newest.")
-]
-KindOption = Annotated[
-    KindChoice | None, typer.Option("--kind", help="model or dataset, where both have that name (default: the model).")
-]
 
 versions = group("List and show the versions of a model or data set.")
 

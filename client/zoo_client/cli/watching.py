@@ -8,7 +8,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from zoo_client.cli.output import number_text, safe
+from zoo_client.cli.text import number_text, safe
 
 
 class JobView:
