@@ -43,7 +43,7 @@ def makings(*, small: bool) -> list[Making]:
             operation="torch.train",
             inputs={"data": "data"},
             output=STUDENT,
-            params={"architecture": "zoo:conv_small"} | TRAINING | epochs,
+            params={"architecture": "zoo:conv_medium"} | TRAINING | epochs,
             evaluate="torch.evaluate",
         ),
         Making(
@@ -52,7 +52,7 @@ def makings(*, small: bool) -> list[Making]:
             operation="torch.distill",
             inputs={"student": "student", "teacher": "teacher", "data": "data"},
             output=STUDENT,
-            params={"temperature": 4.0, "kd_weight": 0.9} | TRAINING | epochs,
+            params={"temperature": 2.0, "kd_weight": 0.9} | TRAINING | epochs,
             evaluate="torch.evaluate",
         ),
         Making(

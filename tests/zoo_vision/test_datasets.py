@@ -15,7 +15,8 @@ from zoo_sdk.artifacts import DatasetDescription, Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_vision import folders
-from zoo_vision.datasets import open_split
+from zoo_vision.datasets import ArrayPictures, ImageSplit, open_split
+from zoo_vision.preprocessing import native_preprocessing
 
 
 def folder_item(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), prefix: str = "train") -> InputItem:
@@ -288,3 +289,12 @@ def test_an_empty_or_missing_image_folder_is_refused(tmp_path: Path) -> None:
 def test_a_model_given_as_a_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="demo/net@1 is not a data set"):
         open_split(InputItem(reference="demo/net@1", folder=tmp_path), "train")
+
+
+def test_a_limit_takes_samples_of_every_class_of_a_sorted_split(tmp_path: Path) -> None:
+    split = open_split(npz_digits(tmp_path), "test")
+    order = np.argsort(split.labels, kind="stable")
+    by_class = ImageSplit(ArrayPictures(split.images[order]), split.labels[order], split.classes, "test")
+    labels = np.concatenate([part for _, part in by_class.batches(native_preprocessing(split), 16, limit=40)])
+    assert len(labels) == 40
+    assert set(labels) == set(range(10))

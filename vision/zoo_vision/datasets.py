@@ -109,12 +109,15 @@ class ImageSplit:
         Args:
             preprocessing: how pixels become the input tensor.
             size: samples in a batch; the last one may have fewer.
-            limit: stop after that many samples.
+            limit: at most that many samples: the first of ``indices``, else evenly spread over the split, because the
+                pictures of a folder are sorted by class.
             indices: the positions to read, in this order; all by default.
 
         """
-        chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
-        chosen = chosen[:limit]
+        if indices is None:
+            chosen = np.linspace(0, len(self), min(limit or len(self), len(self)), endpoint=False).astype(np.int64)
+        else:
+            chosen = np.asarray(indices, dtype=np.int64)[:limit]
         for start in range(0, len(chosen), size):
             part = chosen[start : start + size]
             yield prepare(self.source.take(part), preprocessing), self.labels[part] + preprocessing.label_offset

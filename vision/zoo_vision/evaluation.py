@@ -25,7 +25,7 @@ def score_split(
     batch: int,
     limit: int | None = None,
 ) -> ClassificationScore:
-    """Run ``infer`` over a split, or over its first ``limit`` samples."""
+    """Run ``infer`` over a split, or over ``limit`` samples evenly spread over it."""
     score = ClassificationScore()
     total = len(split) if limit is None else min(limit, len(split))
     for inputs, labels in split.batches(preprocessing, batch, limit=limit):

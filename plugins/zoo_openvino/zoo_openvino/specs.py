@@ -60,7 +60,7 @@ class EvaluateParams(OperationParams):
     split: str = Field("test", min_length=1, max_length=100, description="Split of the data set to evaluate on.")
     batch: int = Field(64, ge=1, le=4096, description="Samples in a batch; a model with a fixed batch uses its own.")
     limit: int | None = Field(
-        None, ge=1, le=10**9, description="Evaluate the first so many samples only; all by default."
+        None, ge=1, le=10**9, description="Evaluate so many samples, evenly spread over the split; all by default."
     )
     precision_hint: PrecisionHint = Field("f32", description="What floating-point operations are computed in.")
 

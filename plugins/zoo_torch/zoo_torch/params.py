@@ -52,7 +52,7 @@ class TrainingParams(OperationParams):
         None, ge=1, le=10**9, description="Train on N samples only, drawn with the seed; null: on all."
     )
     limit_test_samples: int | None = Field(
-        None, ge=1, le=10**9, description="Test on the first N samples only; null: all."
+        None, ge=1, le=10**9, description="Test on N samples evenly spread over the split; null: on all."
     )
 
     @model_validator(mode="after")
@@ -98,7 +98,9 @@ class EvaluateParams(OperationParams):
 
     split: str = Field("test", min_length=1, max_length=100, description="Split of the data set.")
     batch_size: int = Field(256, ge=1, le=65_536, description="Samples per forward pass.")
-    limit_samples: int | None = Field(None, ge=1, le=10**9, description="Only the first N samples; null: all.")
+    limit_samples: int | None = Field(
+        None, ge=1, le=10**9, description="N samples evenly spread over the split; null: all."
+    )
     architecture: ArchitectureName | None = Field(
         None, description="Only for weights in a pickle, which do not name their own. " + ARCHITECTURE_DESCRIPTION
     )

@@ -100,7 +100,7 @@ def test_an_opset_out_of_range_is_refused(tmp_path: Path, model: InputItem, opse
 def test_an_evaluation_counts_what_it_says(tmp_path: Path, data: InputItem, model: InputItem) -> None:
     outcome = perform("torch.evaluate", tmp_path, {"model": model, "data": data}, limit_samples=150, batch_size=40)
     split = open_split(data, "test")
-    images, labels = next(split.batches(PREPROCESSING, 150))
+    images, labels = next(split.batches(PREPROCESSING, 150, limit=150))
     network = load_weights(model).build().eval()
     with torch.no_grad():
         logits = network(torch.from_numpy(images))
