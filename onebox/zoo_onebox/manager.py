@@ -142,12 +142,12 @@ class Manager:
     def answers(self) -> bool:
         """Whether supervisord takes calls yet."""
         with suppress(OSError, xmlrpc.client.Error):
-            return bool(self._proxy().supervisor.getState()["statename"] == "RUNNING")
+            return bool(self._ask("getState")["statename"] == "RUNNING")
         return False
 
     def states(self) -> dict[str, ProgramState]:
         """The state of every program."""
-        records = cast("list[dict[str, Any]]", self._proxy().supervisor.getAllProcessInfo())
+        records = cast("list[dict[str, Any]]", self._ask("getAllProcessInfo"))
         return {
             item["name"]: ProgramState(
                 item["name"], item["statename"], item["pid"], item["start"], item["spawnerr"] or _exit(item)
@@ -157,16 +157,15 @@ class Manager:
 
     def start_program(self, name: str) -> None:
         """Start it without waiting; a program that has been started already is left alone."""
-        self._call("startProcess", name)
+        self._command("startProcess", name, False)  # noqa: FBT003 (XML-RPC has no keywords)
 
     def stop_program(self, name: str) -> None:
         """Send the stop signal without waiting; supervisord kills what does not end in time."""
-        self._call("stopProcess", name)
+        self._command("stopProcess", name, False)  # noqa: FBT003
 
     def signal_program(self, name: str, number: str) -> None:
         """Send a signal to the program and its group, if it runs."""
-        with suppress(xmlrpc.client.Fault):
-            self._proxy().supervisor.signalProcess(name, number)
+        self._command("signalProcess", name, number)
 
     def runs(self) -> bool:
         """Whether supervisord still runs."""
@@ -183,14 +182,15 @@ class Manager:
             self._process.kill()
             self._process.wait()
 
-    def _call(self, method: str, name: str) -> None:
+    def _command(self, method: str, *arguments: Any) -> None:
+        """A question whose refusal means that there is nothing to do."""
         with suppress(xmlrpc.client.Fault):
-            getattr(self._proxy().supervisor, method)(name, False)  # noqa: FBT003 (XML-RPC has no keywords)
+            self._ask(method, *arguments)
 
-    def _proxy(self) -> Any:
-        return xmlrpc.client.ServerProxy(
-            "http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{self._socket}")
-        )
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
 
 
 def _exit(record: dict[str, Any]) -> str:
