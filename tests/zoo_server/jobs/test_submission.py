@@ -90,6 +90,14 @@ def test_a_nul_in_a_parameter_is_refused(submit: Submit) -> None:
     assert submit(params={"schedule": {"name": "a\x00b"}}).status_code == 422
 
 
+def test_parameters_that_are_nested_too_deep_are_refused(submit: Submit) -> None:
+    for depth in (30, 300, 900):
+        deep: Any = 1
+        for _ in range(depth):
+            deep = {"a": deep}
+        assert submit(params=deep).status_code in {400, 422}
+
+
 def test_an_unknown_operation_is_422_with_the_nearest(submit: Submit) -> None:
     entry = fault(submit("toy.trian"), "operation")
     assert entry["value"] == "toy.trian"
