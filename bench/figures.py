@@ -86,6 +86,7 @@ class Report(_Record):
     machine: dict[str, Any]
     conditions: dict[str, Any]
     options: dict[str, Any]
+    load_matters: bool
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
@@ -119,8 +120,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def number_text(value: float) -> str:
-    """Four significant digits, without an exponent."""
-    if not math.isfinite(value) or value == 0:
+    """Four significant digits, whole numbers as they are, without an exponent."""
+    if not math.isfinite(value):
         return f"{value:g}"
+    if value == int(value):
+        return f"{value:,.0f}"
     decimals = max(0, 3 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(decimals, 6)}f}"

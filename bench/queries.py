@@ -19,7 +19,7 @@ PINNED = Path(__file__).parents[1] / "tests" / "zoo_server" / "query_counts.json
 def measure(pinned: Path = PINNED) -> Findings:
     """The pinned numbers as a table, most queries first."""
     counts: dict[str, int] = json.loads(pinned.read_text(encoding="utf-8"))
-    findings = Findings("queries", __doc__ or "", {}, ("Django", "djangorestframework"))
+    findings = Findings("queries", __doc__ or "", {}, ("Django", "djangorestframework"), load_matters=False)
     findings.figures = [
         Figure(name="routes with a pinned number of queries", value=len(counts)),
         Figure.of("queries of a route", list(counts.values())),

@@ -26,12 +26,17 @@ def say(message: str) -> None:
 
 @dataclass
 class Findings:
-    """A bench under way.  ``compares`` is its module's docstring, ``options`` what it was started with."""
+    """A bench under way.
+
+    ``compares`` is its module's docstring, ``options`` what it was started with; ``load_matters``: other work on the
+    machine changes the figures.
+    """
 
     bench: str
     compares: str
     options: Mapping[str, Any]
     distributions: Iterable[str]
+    load_matters: bool = True
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -53,6 +58,7 @@ class Findings:
             machine=describe_machine(self.distributions),
             conditions=self._watch.conditions(),
             options=dict(self.options),
+            load_matters=self.load_matters,
             figures=tuple(self.figures),
             tables=tuple(self.tables),
             notes=tuple(self.notes),
@@ -97,9 +103,9 @@ def figure_row(figure: Figure) -> tuple[str, ...]:
 
 
 def load_note(report: Report) -> str:
-    """Says so when other work ran beside the bench; else nothing."""
+    """Says so when other work ran beside a bench that it disturbs; else nothing."""
     load = report.conditions["load_at_start"]
-    if not report.conditions["others_were_busy"]:
+    if not (report.load_matters and report.conditions["others_were_busy"]):
         return ""
     return (
         f"The machine was busy with other work when this began (load {load}, above {BUSY_LOAD}): repeat it when idle."

@@ -1,0 +1,19 @@
+"""Taking turns."""
+
+from bench.timing import MIN_RUNS, interleaved_medians, rotated
+
+
+def test_each_item_is_first_once_in_as_many_turns() -> None:
+    turns = [rotated("abc", turn) for turn in range(3)]
+    assert turns == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"]]
+
+
+def test_calls_take_turns_in_blocks_and_each_round_has_a_median_of_each() -> None:
+    heard: list[str] = []
+    found = interleaved_medians(
+        {"a": lambda: heard.append("a"), "b": lambda: heard.append("b")}, rounds=2, seconds=0, warmup=1
+    )
+    block = MIN_RUNS
+    assert "".join(heard) == "ab" + "a" * block + "b" * 2 * block + "a" * block
+    assert {name: len(values) for name, values in found.items()} == {"a": 2, "b": 2}
+    assert all(value >= 0 for values in found.values() for value in values)
