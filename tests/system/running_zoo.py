@@ -1,4 +1,4 @@
-"""One whole Zoo as a user starts it, with a short lease, and the means to hurt it and to look at what became of a job."""
+"""One whole Zoo as a user starts it, with a short lease; the means to hurt it, and to see what became of a job."""
 
 import json
 import os
