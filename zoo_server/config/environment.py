@@ -32,6 +32,7 @@ class Environment:
 def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
     """Parse and check the variables; raises :class:`zoo_sdk.errors.InvalidInput` that names the wrong one."""
     check_environment(environ)
+    _refuse_s3(environ)
     debug = environ.get("ZOO_DEBUG") == "1"
     home = Path(environ.get("ZOO_HOME", ".zoo")).absolute()
     quota = environ.get("ZOO_STORE_QUOTA_GIB")
@@ -47,6 +48,17 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         lease_seconds=int(_number(environ, "ZOO_LEASE_SECONDS", 60)),
         debug=debug,
     )
+
+
+def _refuse_s3(environ: Mapping[str, str]) -> None:
+    """Only the local store exists yet; files in a folder where nobody expects them are worse than no start."""
+    given = sorted(name for name, value in environ.items() if name.startswith("ZOO_S3_") and value)
+    if given:
+        raise InvalidInput(
+            f"{', '.join(given)} are set, but this version keeps files in a local folder only.",
+            hint="Unset them; ZOO_STORE_DIR names the folder.",
+            facts={"field": given[0]},
+        )
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:

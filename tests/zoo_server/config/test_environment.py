@@ -37,3 +37,9 @@ def test_the_database_url_is_taken_apart():
     found = read_environment({"ZOO_DATABASE_URL": "postgresql://u:p%40ss@h:5433/n?sslmode=require"}).database
     assert (found["USER"], found["PASSWORD"], found["HOST"], found["PORT"]) == ("u", "p@ss", "h", "5433")
     assert found["OPTIONS"] == {"sslmode": "require"}
+
+
+def test_an_s3_store_is_refused_rather_than_ignored():
+    with pytest.raises(InvalidInput, match=r"ZOO_S3_BUCKET, ZOO_S3_ENDPOINT_URL are set.*local folder only"):
+        read_environment({"ZOO_S3_BUCKET": "zoo", "ZOO_S3_ENDPOINT_URL": "http://s3:7070"})
+    read_environment({"ZOO_S3_BUCKET": ""})
