@@ -17,6 +17,7 @@ from zoo_demo.service import Service, running_service
 from zoo_sdk.errors import ZooError
 
 RELEASED = "int8"
+WIDTH_WITHOUT_TERMINAL = 160
 
 
 def demo(
@@ -31,6 +32,8 @@ def demo(
     Starts the Zoo of this machine if it does not run, and leaves it running, so that you can look at what was made.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH_WITHOUT_TERMINAL)
     started = time.monotonic()
     try:
         data = sample_data(home.absolute() / "samples")

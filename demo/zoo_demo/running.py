@@ -135,7 +135,7 @@ class StepLine:
         self._result = ""
         self._start = time.monotonic()
         self._progress = Progress(
-            TextColumn("  {task.description:<42}"),
+            TextColumn("  {task.description:<34}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
@@ -162,4 +162,4 @@ class StepLine:
     def finish(self) -> None:
         """Replace the bar by the line that stays."""
         seconds = time.monotonic() - self._start
-        self._console.print(f"[green]✔[/] {self._title:<42} [dim]{seconds:6.1f} s[/]  {self._result}", highlight=False)
+        self._console.print(f"[green]✔[/] {self._title:<34} [dim]{seconds:6.1f} s[/]  {self._result}", highlight=False)

@@ -54,7 +54,7 @@ class JobView:
         if job["state"] != self._state:
             self._state = job["state"]
             place = f" on {job['owner']}" if job.get("owner") else ""
-            self._console.print(safe(f"{job['operation']} is {job['state']}{place}"))
+            self._console.print(safe(f"{job['operation']}: {job['state']}{place}"))
         self._progress.update(self._task, description=safe(job["operation"]))
 
     def _line(self, event: Mapping[str, Any], text: str) -> None:
