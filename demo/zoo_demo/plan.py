@@ -36,6 +36,7 @@ def makings(*, small: bool) -> list[Making]:
             output=TEACHER,
             params={"architecture": "zoo:resnet_small"} | TRAINING | epochs,
             evaluate="torch.evaluate",
+            benchmark="torch.benchmark",
         ),
         Making(
             key="student",
@@ -45,6 +46,7 @@ def makings(*, small: bool) -> list[Making]:
             output=STUDENT,
             params={"architecture": "zoo:conv_medium"} | TRAINING | epochs,
             evaluate="torch.evaluate",
+            benchmark="torch.benchmark",
         ),
         Making(
             key="distilled",
@@ -54,6 +56,7 @@ def makings(*, small: bool) -> list[Making]:
             output=STUDENT,
             params={"temperature": 2.0, "kd_weight": 0.9} | TRAINING | epochs,
             evaluate="torch.evaluate",
+            benchmark="torch.benchmark",
         ),
         Making(
             key="onnx",

@@ -2,7 +2,7 @@
 
 from zoo_sdk.operations import OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
-from zoo_torch.params import DistillParams, EvaluateParams, ExportOnnxParams, TrainParams
+from zoo_torch.params import BenchmarkParams, DistillParams, EvaluateParams, ExportOnnxParams, TrainParams
 
 WEIGHTS = ("safetensors", "pickle")
 _DATA = Port(
@@ -104,4 +104,14 @@ EVALUATE = OperationSpec(
     ),
     resources=Resources(memory_gib=4),
     deterministic=True,
+)
+
+BENCHMARK = OperationSpec(
+    name="torch.benchmark",
+    version=1,
+    summary="Measure the latency and throughput of PyTorch weights on this worker.",
+    params=BenchmarkParams,
+    implementation="zoo_torch.benchmark:run",
+    inputs=(Port(name="model", formats=WEIGHTS, measured=True, description="The weights to time."),),
+    resources=Resources(memory_gib=4, time_limit_seconds=3600),
 )

@@ -38,4 +38,5 @@ class TestConformance(PluginConformance):
         Case("torch.distill", TRAINING, distill_inputs),
         Case("torch.export_onnx", {"parity_samples": 4}, model_only),
         Case("torch.evaluate", {}, evaluate_inputs),
+        Case("torch.benchmark", {"seconds": 0.05, "warmup": 1}, model_only),
     )
