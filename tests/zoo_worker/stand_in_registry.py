@@ -220,8 +220,9 @@ class StandInHandler(BaseHTTPRequestHandler):
 
     def _attempt(self, job_id: str, attempt: str, rest: list[str], body: bytes) -> Any:
         if rest == ["mlflow-run"]:
-            self.state.jobs[UUID(job_id)].mlflow_run_id = MlflowRunReport.model_validate_json(body).mlflow_run_id
-            return {}
+            job = self.state.jobs[UUID(job_id)]
+            job.mlflow_run_id = MlflowRunReport.model_validate_json(body).mlflow_run_id
+            return {"state": job.state, "attempt": job.attempt, "cause": None, "result": job.result}
         job = self.state.jobs[UUID(job_id)]
         repeated = self._repeated(job, rest, body)
         if repeated is not None:

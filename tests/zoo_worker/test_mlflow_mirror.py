@@ -9,7 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.zoo_worker.conftest import run_beside, wait_until
 from tests.zoo_worker.stand_in_registry import StandInJob, StandInRegistry
 from zoo_sdk.errors import NotFound, Unavailable
 from zoo_worker.agent import Agent
-from zoo_worker.journal import Journal, StartEntry, journal_path
+from zoo_worker.journal import Journal, StartEntry, close_dead_journals, journal_path
 from zoo_worker.mlflow_mirror import JournalReplay, MlflowMirror, connect
 from zoo_worker.settings import WorkerSettings
 
@@ -264,7 +264,7 @@ def test_the_registry_is_told_the_run_id_as_soon_as_it_answers(server: MlflowSer
 def test_a_registry_that_forgot_the_job_does_not_keep_the_journal_for_ever(
     mlflow: "MlflowClient", tmp_path: Path
 ) -> None:
-    def refuse(_job: str, _attempt: int, _run: str) -> None:
+    def refuse(_job: str, _attempt: int, _run: str) -> dict[str, Any]:
         raise NotFound("no such job")
 
     job = f"forgotten-{time.time_ns()}"
@@ -272,3 +272,35 @@ def test_a_registry_that_forgot_the_job_does_not_keep_the_journal_for_ever(
     Journal(path, StartEntry(job=job, attempt=1, experiment="vision", run_name="r")).end("FINISHED")
     JournalReplay(mlflow, path, refuse).run()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "attempt", "status"),
+    [
+        ("succeeded", None, 1, "FINISHED"),
+        ("failed", "plugin_error", 1, "FAILED"),
+        ("failed", "worker_lost", 1, "KILLED"),
+        ("running", None, 1, "KILLED"),
+        ("succeeded", None, 2, "KILLED"),
+    ],
+)
+def test_a_killed_workers_run_ends_as_the_registry_says_that_its_attempt_did(
+    mlflow: "MlflowClient",
+    tmp_path: Path,
+    open_journal: OpenJournal,
+    state: str,
+    cause: str | None,
+    attempt: int,
+    status: str,
+) -> None:
+    def tell(_job: str, _attempt: int, _run: str) -> dict[str, Any]:
+        return {"state": state, "cause": cause, "attempt": attempt, "result": "vision/made@1"}
+
+    job = f"unheard-{time.time_ns()}"
+    path = journal_path(tmp_path, job, 1)
+    open_journal(path, StartEntry(job=job, attempt=1, experiment="vision", run_name="r"))
+    assert close_dead_journals(tmp_path) == [path]
+    JournalReplay(mlflow, path, tell).run()
+    (run,) = runs_of(mlflow, job)
+    assert run.info.status == status
+    assert run.data.tags.get("zoo.version") == ("vision/made@1" if status == "FINISHED" else None)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from zoo_sdk.discovery import discover_operations
@@ -234,8 +235,8 @@ class Agent:
             except ZooError as error:
                 logger.warning("the registry does not take our registration: %s", error)
 
-    def _report_run(self, job: str, attempt: int, run_id: str) -> None:
-        self._registry.attempt(job, attempt).mlflow_run(run_id)
+    def _report_run(self, job: str, attempt: int, run_id: str) -> dict[str, Any]:
+        return self._registry.attempt(job, attempt).mlflow_run(run_id)
 
     def _wake_mirror(self) -> None:
         if self._mirror is not None:

@@ -70,10 +70,11 @@ class TagEntry(_Entry):
 
 
 class EndEntry(_Entry):
-    """The last line."""
+    """The last line.  ``presumed``: written for a killed worker, which may have reported another end before it died."""
 
     kind: Literal["end"] = "end"
     status: RunStatus
+    presumed: bool = False
 
 
 Entry = Annotated[StartEntry | MetricEntry | TagEntry | EndEntry, Field(discriminator="kind")]
@@ -146,9 +147,8 @@ def close_dead_journals(folder: Path) -> list[Path]:
             tail = file.read()
             if tail.endswith(b"\n") and b'"kind":"end"' in tail.splitlines()[-1]:
                 continue
-            file.write(
-                (b"" if tail.endswith(b"\n") else b"\n") + EndEntry(status="KILLED").model_dump_json().encode() + b"\n"
-            )
+            end = EndEntry(status="KILLED", presumed=True).model_dump_json().encode()
+            file.write((b"" if tail.endswith(b"\n") else b"\n") + end + b"\n")
             closed.append(path)
     return closed
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zoo_sdk.errors import ZooError
+from zoo_sdk.vocabulary import FailureCause, JobState
 from zoo_worker.journal import (
     EndEntry,
     Entry,
     MetricEntry,
+    RunStatus,
     StartEntry,
     TagEntry,
     close_dead_journals,
@@ -43,8 +45,8 @@ MLFLOW_VARIABLES = {
 }
 """Nothing goes anywhere but to the tracking server; patience is ours, MLflow's own retries would block for minutes."""
 
-ReportRun = Callable[[str, int, str], None]
-"""``report_run(job, attempt, run_id)`` tells the registry; may raise a :class:`ZooError`."""
+ReportRun = Callable[[str, int, str], Mapping[str, Any]]
+"""``report_run(job, attempt, run_id)`` tells the registry and returns the job; may raise a :class:`ZooError`."""
 
 
 class Position(BaseModel):
@@ -70,9 +72,9 @@ class MlflowMirror:
         self._thread = threading.Thread(target=self._run, name="mlflow mirror", daemon=True)
 
     def start(self) -> None:
-        """End what a killed worker left open, and begin."""
+        """End what a killed worker left open (as KILLED, unless the registry knows better), and begin."""
         for path in close_dead_journals(self._folder):
-            logger.info("journal %s belonged to a killed worker; its run ends as KILLED", path.name)
+            logger.info("journal %s belonged to a killed worker", path.name)
         self._thread.start()
 
     def wake(self) -> None:
@@ -270,8 +272,29 @@ class JournalReplay:
             logger.warning("MLflow refused a part of %s: %s", self._path.name, str(error)[:300])
 
     def _end(self, end: EndEntry) -> None:
-        if not self._is_overtaken():
-            self._client.set_terminated(self._run_id, end.status, end_time=end.time_ms)
+        if self._is_overtaken():
+            return
+        status = self._learned_status(end) if end.presumed else end.status
+        self._client.set_terminated(self._run_id, status, end_time=end.time_ms)
+
+    def _learned_status(self, end: EndEntry) -> RunStatus:
+        """How the attempt of a killed worker ended: its report may have arrived although it never heard the answer."""
+        if self._start is None:
+            return end.status
+        try:
+            job = self._report_run(self._start.job, self._start.attempt, self._run_id)
+        except ZooError as error:
+            if error.retryable:
+                raise
+            return end.status
+        if job["attempt"] != self._start.attempt:
+            return end.status
+        if job["state"] == JobState.SUCCEEDED:
+            if job["result"]:
+                self._client.set_tag(self._run_id, "zoo.version", job["result"])
+            return "FINISHED"
+        reported_failure = job["state"] == JobState.FAILED and job["cause"] != FailureCause.WORKER_LOST
+        return "FAILED" if reported_failure else end.status
 
     def _is_overtaken(self) -> bool:
         """Whether a later attempt goes on with the run, whose end is then not ours to tell."""

@@ -184,9 +184,9 @@ class AttemptRoutes:
         """Give the attempt back, uncounted."""
         self._registry.post(f"{self._path}/release")
 
-    def mlflow_run(self, run_id: str) -> None:
-        """Tell the id of the MLflow run."""
-        self._registry.post(f"{self._path}/mlflow-run", MlflowRunReport(mlflow_run_id=run_id))
+    def mlflow_run(self, run_id: str) -> dict[str, Any]:
+        """Tell the id of the MLflow run; returns the job."""
+        return _json(self._registry.post(f"{self._path}/mlflow-run", MlflowRunReport(mlflow_run_id=run_id)))
 
 
 def persistently(

@@ -177,9 +177,10 @@ class MlflowRunView(WorkerView):
 
     operations = {"POST": "worker_mlflow_run"}
 
-    @extend_schema(request=MlflowRunReport, responses={204: None})
+    @extend_schema(request=MlflowRunReport, responses=bodies.JobBody)
     def post(self, request: Request, job_id: UUID, attempt: int) -> Response:
-        """Note its id, also after the end."""
+        """Note its id, also after the end; the answer tells a killed worker's successor how the attempt ended."""
         report = parsed(MlflowRunReport, request)
-        report_mlflow_run(principal=principal_of(request), job_id=job_id, attempt=attempt, report=report)
-        return Response(status=204)
+        return answer(
+            described(report_mlflow_run(principal=principal_of(request), job_id=job_id, attempt=attempt, report=report))
+        )
