@@ -19,7 +19,7 @@ install: $(VENV)/.installed ## make .venv with every room, its frameworks and th
 $(VENV)/.installed: constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS) tests/example_plugin)
 	@echo "Installing into $(VENV) (about 3 minutes) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) pip setuptools wheel
+	@$(PIP) 'pip>=25.1' setuptools wheel
 	@$(PIP) --no-build-isolation $(addprefix -e ./,$(DISTRIBUTIONS) tests/example_plugin) --group dev
 	@touch $@
 
@@ -55,7 +55,7 @@ bench: install ## the figures of bench/ (30 minutes); results in bench/results
 	@$(BIN)/python -m bench.run
 
 lock: ## write constraints.txt from what is installed now
-	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --all | grep -v -E '^-e|^#|^zoo|^pip==| @ ' | LC_ALL=C sort -f -u; } > constraints.new
+	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --all | grep -v -E '^-e|^#|^zoo| @ ' | LC_ALL=C sort -f -u; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean: ## remove caches and the demo's home (asks nothing; keeps .venv)
