@@ -12,8 +12,9 @@ import psutil
 
 from zoo_vision.timing import ProcessorTimes, processor_name, read_processor_times
 
-BUSY_LOAD = 1.5
-"""A load average at the start above which the figures are marked: other work ran at the same time."""
+MAX_OTHERS = 0.15
+"""Share of the processors' time beyond which other work, just before or just after the bench's own, is told."""
+LOOK_SECONDS = 1.0
 INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "sha_ni")
 
 
@@ -50,11 +51,24 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
+def busy_share(before: ProcessorTimes, after: ProcessorTimes) -> float:
+    """The part of the processors' time between two readings in which they worked."""
+    return 1 - (after.idle - before.idle) / max(after.total - before.total, 1e-9)
+
+
+def look_at_others() -> float:
+    """How busy the processors are while the bench itself does nothing."""
+    before = read_processor_times()
+    time.sleep(LOOK_SECONDS)
+    return busy_share(before, read_processor_times())
+
+
 class Watch:
-    """The load from its making on: started before the bench's own work, so that the first figure is other people's."""
+    """The machine's load: other people's before and after the bench's own work, and everybody's in between."""
 
     def __init__(self) -> None:
         self._load = os.getloadavg()[0]
+        self._others = look_at_others()
         self._before = read_processor_times()
         self._started = time.monotonic()
 
@@ -63,19 +77,14 @@ class Watch:
         return time.monotonic() - self._started
 
     def conditions(self) -> dict[str, Any]:
-        """Load averages and the share of the processors' time that was busy and stolen meanwhile."""
-        return describe_load(self._load, os.getloadavg()[0], self._before, read_processor_times())
-
-
-def describe_load(
-    load_at_start: float, load_at_end: float, before: ProcessorTimes, after: ProcessorTimes
-) -> dict[str, Any]:
-    """The conditions between two readings; ``busy`` counts everybody's work, the bench's own too."""
-    total = max(after.total - before.total, 1e-9)
-    return {
-        "load_at_start": round(load_at_start, 2),
-        "load_at_end": round(load_at_end, 2),
-        "busy_share": round(1 - (after.idle - before.idle) / total, 3),
-        "stolen_share": round((after.steal - before.steal) / total, 3),
-        "others_were_busy": load_at_start > BUSY_LOAD,
-    }
+        """Load averages, and the shares of the processors' time; call it when the bench's own work is over."""
+        after = read_processor_times()
+        total = max(after.total - self._before.total, 1e-9)
+        return {
+            "load_at_start": round(self._load, 2),
+            "load_at_end": round(os.getloadavg()[0], 2),
+            "others_before": round(self._others, 3),
+            "others_after": round(look_at_others(), 3),
+            "busy_share": round(busy_share(self._before, after), 3),
+            "stolen_share": round((after.steal - self._before.steal) / total, 3),
+        }

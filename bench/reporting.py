@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure, Report, Table
-from bench.machine import BUSY_LOAD, Watch, describe_machine
+from bench.machine import MAX_OTHERS, Watch, describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = Path(os.environ.get("ZOO_HOME", ".zoo")) / "samples"
@@ -104,11 +104,12 @@ def figure_row(figure: Figure) -> tuple[str, ...]:
 
 def load_note(report: Report) -> str:
     """Says so when other work ran beside a bench that it disturbs; else nothing."""
-    load = report.conditions["load_at_start"]
-    if not (report.load_matters and report.conditions["others_were_busy"]):
+    before, after = report.conditions["others_before"], report.conditions["others_after"]
+    if not report.load_matters or max(before, after) <= MAX_OTHERS:
         return ""
     return (
-        f"The machine was busy with other work when this began (load {load}, above {BUSY_LOAD}): repeat it when idle."
+        f"Other work took {before:.0%} of the processors just before and {after:.0%} just after this: repeat it when the "
+        "machine is idle."
     )
 
 
@@ -123,7 +124,8 @@ def _conditions(report: Report) -> str:
     )
     load = (
         f"Load average {conditions['load_at_start']} at the start, {conditions['load_at_end']} at the end; processors "
-        f"busy {conditions['busy_share']:.0%}, stolen {conditions['stolen_share']:.1%}."
+        f"busy {conditions['busy_share']:.0%}, stolen {conditions['stolen_share']:.1%}; other work took "
+        f"{conditions['others_before']:.0%} of them just before and {conditions['others_after']:.0%} just after."
     )
     lines = [
         when,

@@ -13,7 +13,8 @@ from tests.zoo_vision.samples import npz_digits
 def test_a_tiny_run_reports_accuracy_latency_and_size_of_both_precisions(tmp_path: Path) -> None:
     training = {"epochs": 2, "batch_size": 32, "limit_samples": 640, "limit_test_samples": 100}
     workshop = Workshop(npz_digits(tmp_path / "data"), training, tmp_path / "made", 0, 1, 100)
-    report = measure(workshop, ["zoo:conv_tiny"], batches=(1, 4), rounds=2, seconds=0.01).report()
+    settings = {"mixed": {"preset": "mixed"}}
+    report = measure(workshop, ["zoo:conv_tiny"], settings=settings, batches=(1, 4), rounds=2, seconds=0.01).report()
     difference, *latencies = report.figures
     assert difference.goal is not None
     assert difference.goal.bound == 0.5
@@ -22,4 +23,6 @@ def test_a_tiny_run_reports_accuracy_latency_and_size_of_both_precisions(tmp_pat
     assert difference.value == pytest.approx(abs(top1["int8"] - top1["fp32"]))
     assert [figure.name for figure in latencies] == [f"zoo:conv_tiny: INT8 / FP32 latency, batch {n}" for n in (1, 4)]
     assert all(figure.value > 0 for figure in latencies)
+    assert report.tables[2].columns == ("network", "defaults", "mixed")
+    assert report.tables[2].rows[0][1] == f"{top1['int8'] - top1['fp32']:+.2f}"
     assert float(report.tables[0].rows[0][-1]) < 0.5  # INT8 weights are a quarter of the float ones, scales added

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from bench.figures import Figure, Goal
-from bench.machine import describe_load, instruction_sets
+from bench.machine import busy_share, instruction_sets
 from bench.reporting import Findings, load_note, markdown, read_report, write_report
 from zoo_vision.timing import ProcessorTimes
 
@@ -36,24 +38,18 @@ def test_the_page_shows_figures_tables_conditions_and_notes() -> None:
 
 def test_a_busy_machine_is_told() -> None:
     report = _findings().report()
-    quiet = {**report.conditions, "load_at_start": 0.1, "others_were_busy": False}
-    busy = {**report.conditions, "load_at_start": 7.5, "others_were_busy": True}
+    quiet = {**report.conditions, "others_before": 0.05, "others_after": 0.1}
+    busy = {**report.conditions, "others_before": 0.05, "others_after": 0.75}
     assert load_note(report.model_copy(update={"conditions": quiet})) == ""
-    assert "load 7.5" in load_note(report.model_copy(update={"conditions": busy}))
-    assert "load 7.5" in markdown(report.model_copy(update={"conditions": busy}))
+    assert "75%" in load_note(report.model_copy(update={"conditions": busy}))
+    assert "75% just after this: repeat it" in markdown(report.model_copy(update={"conditions": busy}))
     assert load_note(report.model_copy(update={"conditions": busy, "load_matters": False})) == ""
 
 
-def test_the_load_is_what_happened_between_two_readings() -> None:
+def test_the_share_is_of_the_time_between_two_readings() -> None:
     before = ProcessorTimes(total=100, idle=50, steal=1, own=0)
     after = ProcessorTimes(total=200, idle=80, steal=3, own=40)
-    assert describe_load(1.6, 2.0, before, after) == {
-        "load_at_start": 1.6,
-        "load_at_end": 2.0,
-        "busy_share": 0.7,
-        "stolen_share": 0.02,
-        "others_were_busy": True,
-    }
+    assert busy_share(before, after) == pytest.approx(0.7)
 
 
 def test_the_instruction_sets_that_count_are_named(tmp_path: Path) -> None:
