@@ -1,6 +1,7 @@
 """Downloads: ranges, preconditions and headers; over a real gunicorn the kernel sends the bytes."""
 
 import os
+import random
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +19,7 @@ from zoo_server.artifacts.models import Blob
 from zoo_server.artifacts.selectors import blob_store
 
 MIB = 2**20
-DATA = os.urandom(300_000)
+DATA = random.Random(300).randbytes(300_000)
 ETAG = f'"{digest_of(DATA)}"'
 URL = f"/blob/{digest_of(DATA)}"
 URLCONF = "tests.zoo_server.artifacts.urls_for_downloads"
