@@ -19,12 +19,11 @@ TRAINING_SAMPLES = 1437
 HERE = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
-            for mark in (pytest.mark.slow, pytest.mark.system, pytest.mark.xdist_group("system")):
-                item.add_marker(mark)
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.system)
 
 
 @pytest.fixture(scope="session")

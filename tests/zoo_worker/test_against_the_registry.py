@@ -20,7 +20,7 @@ import pytest
 from tests.zoo_worker.celery_parts import Broker, WorkerProcess
 from tests.zoo_worker.conftest import child_pids, is_running, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("zoo_worker-registry")]
+pytestmark = pytest.mark.slow
 DATABASE = f"zoo_worker_tests_{os.getpid()}"
 
 

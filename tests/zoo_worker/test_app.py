@@ -13,7 +13,7 @@ from tests.zoo_worker.conftest import child_pids, is_running, wait_until
 from tests.zoo_worker.stand_in_registry import StandInJob, StandInRegistry
 from tests.zoo_worker.test_attempts import members_of_group
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("zoo_worker-celery")]
+pytestmark = pytest.mark.slow
 StartWorker = Callable[..., WorkerProcess]
 
 
