@@ -108,8 +108,8 @@ def load_note(report: Report) -> str:
     if not report.load_matters or max(before, after) <= MAX_OTHERS:
         return ""
     return (
-        f"Other work took {before:.0%} of the processors just before and {after:.0%} just after this: repeat it when the "
-        "machine is idle."
+        f"Other work took {before:.0%} of the processors just before and {after:.0%} just after this: repeat it "
+        "when the machine is idle."
     )
 
 
