@@ -23,8 +23,8 @@ from zoo_demo.plan import makings
 from zoo_sdk.context import InputItem
 
 ALONE = "alone"
-OTHER_STUDENTS = ("zoo:conv_tiny", "zoo:conv_small")
-VARIANTS = ((2.0, 0.9), (4.0, 0.9), (8.0, 0.9), (2.0, 0.5))
+OTHER_STUDENTS = ("zoo:conv_tiny",)
+VARIANTS = ((2.0, 0.9), (4.0, 0.9), (2.0, 0.5))
 """Temperature and weight, tried on one student beside the demo's own setting."""
 TRIED_ON = "zoo:conv_tiny"
 """It trains fastest, and the smaller the student, the more a teacher could help it."""

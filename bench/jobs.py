@@ -1,7 +1,8 @@
 """What does it cost to run work as a job?
 
 Latency: from just before the client's submit call to the moment when the worker starts the child process (the attempt's
-event ``running``), one job after the other on an idle worker; client, registry and worker share this machine's clock.
+event ``running``); client, registry and worker share this machine's clock.  One job after the other on a worker that
+has been idle for a second; then again without the second, where the worker is still putting the former job away.
 Overhead: ``torch.train`` as a job (submit call to ``finished_at``: queue, claim, inputs, child, upload, version, audit)
 against the same operation with the same parameters, seed and threads as a bare function in a fresh process (start of
 the interpreter to its end).  Both take turns, and both must make the same bytes.
@@ -37,6 +38,8 @@ from zoo_demo.data import SampleData, sample_data
 from zoo_sdk.context import InputItem
 
 STUDENT = "zoo:conv_tiny"
+IDLE_SECONDS = 1.0
+"""Between two jobs, so that the worker has put the former one away (MLflow's journal, its folders)."""
 TRAINING_SECONDS = 900
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 DISTRIBUTIONS = ("celery", "gunicorn", "Django", "torch", "zoo-server", "zoo-worker", "zoo-torch")
@@ -151,12 +154,13 @@ class Overhead:
         return str(answer["sha256"])
 
 
-def measure_latency(client: Client, count: int) -> list[Life]:
-    """Jobs that do nothing, one after the other, after one that warms everything up."""
+def measure_latency(client: Client, count: int, pause: float) -> list[Life]:
+    """Jobs that do nothing, one after the other, ``pause`` seconds apart, after one that warms everything up."""
     options = {"inputs": {}, "params": {"steps": 1, "seconds": 0}, "outputs": {"model": f"{TEAM}/bench-wait"}}
     run_job(client, "example.wait", **options)
     lives = []
     for number in range(count):
+        time.sleep(pause)
         lives.append(run_job(client, "example.wait", **options)[0])
         if (number + 1) % 10 == 0:
             say(f"{number + 1} of {count} jobs; the last child started after {lives[-1].started * 1000:.0f} ms")
@@ -169,7 +173,8 @@ def measure(folder: Path, data: SampleData, *, jobs: int, repeats: int, training
     options = {"jobs": jobs, "repeats": repeats, "data": data.name, "threads": threads, "seed": 0, **training}
     findings = Findings("jobs", __doc__ or "", options, DISTRIBUTIONS)
     with running_zoo(folder, workers=True) as zoo, zoo.client() as client:
-        lives = measure_latency(client, jobs)
+        lives = measure_latency(client, jobs, IDLE_SECONDS)
+        hasty = measure_latency(client, jobs, 0)
         item = dataset_item(data)
         draft = Draft(files=collect_files(list(data.files)), dataset=item.dataset, seal=True)
         published = publish(client, "datasets", f"{TEAM}/bench-data", draft)["reference"]
@@ -178,19 +183,37 @@ def measure(folder: Path, data: SampleData, *, jobs: int, repeats: int, training
         say(f"training, first job (fetches the data set): {first.finished:.2f} s")
         for turn in range(repeats):
             overhead.round(turn)
-    findings.figures += _figures(lives, overhead)
-    _tables(findings, lives, overhead, first)
+    findings.figures += [*_latency_figures(lives, ""), *_latency_figures(hasty, ", without a pause")]
+    findings.figures += _overhead_figures(overhead)
+    _latency_table(findings, lives, "an idle worker")
+    _latency_table(findings, hasty, "a worker that has just finished another")
+    _overhead_tables(findings, overhead, first)
+    findings.raw |= {
+        "latency": [vars(life) for life in lives],
+        "latency without a pause": [vars(life) for life in hasty],
+    }
     return findings
 
 
-def _figures(lives: Sequence[Life], overhead: Overhead) -> list[Figure]:
+def _latency_figures(lives: Sequence[Life], suffix: str) -> list[Figure]:
     started = [life.started * 1000 for life in lives]
     low, high = min(started), max(started)
+    return [
+        Figure(
+            name=f"submit to child start{suffix}, p{rank}",
+            value=percentile(started, rank),
+            unit="ms",
+            low=low,
+            high=high,
+        )
+        for rank in (50, 95)
+    ]
+
+
+def _overhead_figures(overhead: Overhead) -> list[Figure]:
     finished = [life.finished for life in overhead.jobs]
     extra = [job - bare for job, bare in zip(finished, overhead.bare, strict=True)]
     return [
-        Figure(name="submit to child start, p50", value=percentile(started, 50), unit="ms", low=low, high=high),
-        Figure(name="submit to child start, p95", value=percentile(started, 95), unit="ms", low=low, high=high),
         Figure.of("training: job / bare function, time", ratios(finished, overhead.bare)),
         Figure.of("training: job - bare function", extra, "s"),
         Figure(
@@ -209,13 +232,17 @@ POINTS = (
 )
 
 
-def _tables(findings: Findings, lives: Sequence[Life], overhead: Overhead, first: Life) -> None:
+def _latency_table(findings: Findings, lives: Sequence[Life], where: str) -> None:
     rows = []
     for name, title in POINTS:
         values = [getattr(life, name) * 1000 for life in lives]
         points = (percentile(values, 50), percentile(values, 95), min(values), max(values))
         rows.append([title, *(f"{value:.0f}" for value in points)])
-    findings.table(f"{len(lives)} jobs that do nothing: ms after submit", ("point", "p50", "p95", "min", "max"), rows)
+    title = f"{len(lives)} jobs that do nothing, on {where}: ms after submit"
+    findings.table(title, ("point", "p50", "p95", "min", "max"), rows)
+
+
+def _overhead_tables(findings: Findings, overhead: Overhead, first: Life) -> None:
     ways: dict[str, list[float]] = {
         "job": [life.finished for life in overhead.jobs],
         "bare function, fresh process": overhead.bare,
@@ -231,7 +258,6 @@ def _tables(findings: Findings, lives: Sequence[Life], overhead: Overhead, first
     findings.table("Where a training job's time goes: median seconds after submit", ("point", "s"), middle)
     findings.notes.append(f"The first training job, which fetched the data set as well, took {first.finished:.2f} s.")
     findings.raw = {
-        "latency": [vars(life) for life in lives],
         "training_jobs": [vars(life) for life in overhead.jobs],
         **ways,
     }

@@ -53,7 +53,7 @@ def _version(distribution: str) -> str:
 
 def busy_share(before: ProcessorTimes, after: ProcessorTimes) -> float:
     """The part of the processors' time between two readings in which they worked."""
-    return 1 - (after.idle - before.idle) / max(after.total - before.total, 1e-9)
+    return max(0.0, 1 - (after.idle - before.idle) / max(after.total - before.total, 1e-9))
 
 
 def look_at_others() -> float:
