@@ -13,6 +13,7 @@ import pytest
 from tests.zoo_worker.conftest import child_pids, hold_input, is_running, run_beside, wait_until
 from tests.zoo_worker.stand_in_registry import TOKEN, StandInRegistry
 from zoo_worker.agent import Agent
+from zoo_worker.processes import SPIN_COUNT
 from zoo_worker.settings import WorkerSettings
 
 pytestmark = pytest.mark.usefixtures("probe_plugin")
@@ -303,6 +304,7 @@ def test_the_child_sees_no_token_and_no_address_of_the_workers_services(
     assert not any(name.startswith("ZOO_") for name in environ)
     assert environ["KERAS_BACKEND"] == "torch"
     assert environ["OMP_NUM_THREADS"].isdigit()
+    assert environ["GOMP_SPINCOUNT"] == SPIN_COUNT
     assert seen["sid"] == seen["pid"]
     assert seen["cwd"].endswith("/scratch")
 

@@ -25,6 +25,9 @@ SECRET_NAMES = re.compile(
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
+SPIN_COUNT = "1000"
+"""How often GNU OpenMP (torch's) looks at a barrier before it sleeps.  By default it spins on: beside another busy
+process a training step took 20 times as long, with this count twice as long (docs/decisions/0003-short-spin.md)."""
 
 
 def child_environment(
@@ -41,6 +44,7 @@ def child_environment(
         | dict.fromkeys(THREAD_VARIABLES, str(threads))
         | {
             "TMPDIR": str(scratch),
+            "GOMP_SPINCOUNT": environ.get("GOMP_SPINCOUNT", SPIN_COUNT),
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its Python stack in the log
             ATTEMPT_MARK: mark,
