@@ -29,13 +29,9 @@ MAX_DIFFERENCE = 0.5
 BATCHES = (1, 32)
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "preset=mixed": {"preset": "mixed"},
-    "fast_bias_correction=false": {"fast_bias_correction": False},
+    "fast_bias_correction=true": {"fast_bias_correction": True},
     "samples=1000": {"samples": 1000},
-    "preset=mixed, fast_bias_correction=false, samples=1000": {
-        "preset": "mixed",
-        "fast_bias_correction": False,
-        "samples": 1000,
-    },
+    "preset=mixed, samples=1000": {"preset": "mixed", "samples": 1000},
 }
 """Tried beside the defaults."""
 INT8_INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
