@@ -1,8 +1,8 @@
 """How fast do large artifacts go in and out, and what memory does the server need meanwhile?
 
 Out: `zoo pull` and curl from a running Zoo against curl from a bare sendfile server (``bench.sendfile_server``), which
-has the same bytes on the same disk.  `zoo pull` does more than curl: it checks who asks, verifies sha256 and makes the
-file durable (fsync); so the bare server is also measured with curl followed by fsync, and by fsync and sha256.
+has the same bytes on the same disk.  `zoo pull` does more than curl, it verifies sha256; so the bare server is also
+measured with curl followed by sha256.
 In: the first upload of fresh random bytes against sha256 and against cp + fsync of the same file; then the same bytes
 again by the same owner, through a relay that counts what the client sends.  Sha256 is OpenSSL's (Python's hashlib),
 which uses the processor's SHA instructions; Debian's sha256sum does not and stands beside it.
@@ -49,8 +49,7 @@ DISTRIBUTIONS = ("gunicorn", "Django", "zoo-server", "zoo-client")
 
 FROM_ZOO, FROM_BARE, PULL = "curl from Zoo", "curl from the bare server", "zoo pull"
 FROM_ZOO_NULL, FROM_BARE_NULL = f"{FROM_ZOO} to /dev/null", f"{FROM_BARE} to /dev/null"
-FROM_BARE_DURABLE = f"{FROM_BARE}, then fsync"
-FROM_BARE_CHECKED = f"{FROM_BARE}, then fsync and sha256"
+FROM_BARE_CHECKED = f"{FROM_BARE}, then sha256"
 
 
 class NoDiskSpace(Exception):
@@ -168,7 +167,6 @@ class Downloads:
             FROM_BARE: lambda: self._curl(self.bare_url, target),
             FROM_ZOO: lambda: self._curl(self.file_url, target),
             PULL: lambda: self._pull(self.folder / "pulled"),
-            FROM_BARE_DURABLE: lambda: self._curl_durable(target),
             FROM_BARE_CHECKED: lambda: self._curl_checked(target),
             FROM_BARE_NULL: lambda: self._curl(self.bare_url, Path(os.devnull)),
             FROM_ZOO_NULL: lambda: self._curl(self.file_url, Path(os.devnull)),
@@ -203,12 +201,8 @@ class Downloads:
         if fetched != self.size:
             raise RuntimeError(f"curl fetched {fetched} bytes of {self.size} from {url}")
 
-    def _curl_durable(self, target: Path) -> None:
-        self._curl(self.bare_url, target)
-        make_durable(target)
-
     def _curl_checked(self, target: Path) -> None:
-        self._curl_durable(target)
+        self._curl(self.bare_url, target)
         found = sha256_of(target)
         if found != self.sha256:
             raise RuntimeError(f"{target} has the digest {found}, not {self.sha256}")
@@ -286,8 +280,7 @@ def _download_figures(downloads: Downloads) -> Iterator[Figure]:
         ("zoo pull : bare curl, speed", PULL, FROM_BARE, goal),
         ("Zoo curl : bare curl, speed, to a file", FROM_ZOO, FROM_BARE, goal),
         ("Zoo curl : bare curl, speed, to /dev/null", FROM_ZOO_NULL, FROM_BARE_NULL, goal),
-        ("zoo pull : bare curl + fsync, speed", PULL, FROM_BARE_DURABLE, None),
-        ("zoo pull : bare curl + sha256 + fsync, speed", PULL, FROM_BARE_CHECKED, None),
+        ("zoo pull : bare curl + sha256, speed", PULL, FROM_BARE_CHECKED, None),
     ):
         yield Figure.of(name, ratios(seconds[baseline], seconds[ours]), goal=wanted)
 

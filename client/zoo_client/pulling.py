@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from zoo_client.errors import Gone
 from zoo_client.folders import MANIFEST_NAME, check_names, destination_below
 from zoo_client.records import FileRecord, Version
-from zoo_client.transfer.digests import Progress, digest_of_file, fsync_folder, ignore_progress
+from zoo_client.transfer.digests import Progress, digest_of_file, ignore_progress
 from zoo_client.transfer.downloads import CONNECTIONS, SEGMENT_BYTES, RemoteFile, download_file
 from zoo_client.transfer.wire import Wire
 from zoo_sdk.artifacts import FileEntry
@@ -132,7 +132,6 @@ def _write_manifest(folder: Path, manifest: PullManifest) -> None:
     partial.unlink(missing_ok=True)
     partial.write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
     partial.replace(folder / MANIFEST_NAME)
-    fsync_folder(folder)
 
 
 def read_manifest(folder: Path) -> PullManifest:

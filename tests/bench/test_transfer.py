@@ -83,4 +83,4 @@ def test_a_tiny_run_moves_bytes_in_and_out_of_a_zoo() -> None:
     assert figures["web server's memory while downloading, above idle"].value < 1000
     assert figures["zoo pull : bare curl, speed"].value > 0
     assert set(report.raw["Uploads"]) == {"sha256", "sha256sum", "cp and fsync", "first upload", "again"}
-    assert len(report.raw["Downloads"]) == 7
+    assert len(report.raw["Downloads"]) == 6

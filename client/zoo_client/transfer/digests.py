@@ -1,7 +1,6 @@
 """SHA-256 of files, read in pieces."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,12 +28,3 @@ def digest_of_file(path: Path, progress: Progress = ignore_progress) -> str:
             digest.update(buffer[:count])
             progress(count)
     return f"sha256:{digest.hexdigest()}"
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,7 @@ from zoo_client.api import wait_seconds
 from zoo_client.errors import NoRoom, ServerFault, Unreachable
 from zoo_client.transfer.body import write_body
 from zoo_client.transfer.coverage import Coverage, RangeJournal
-from zoo_client.transfer.digests import Progress, digest_of_file, fsync_folder, ignore_progress
+from zoo_client.transfer.digests import Progress, digest_of_file, ignore_progress
 from zoo_client.transfer.follower import digest_while_arriving
 from zoo_client.transfer.wire import Broken, Exchange, Wire
 from zoo_sdk.errors import Conflict, IntegrityError, Unavailable, ZooError
@@ -26,7 +26,8 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 """What one request asks for.  Segments are taken in file order, so that hashing can follow close behind."""
 NOTE_BYTES = 4 * 1024 * 1024
 """After how many bytes the journal and the hashing thread hear of them."""
-CONNECTIONS = 4
+CONNECTIONS = 2
+"""Enough to keep a local link busy while hashing; more pays where each connection is slow (`--connections`)."""
 FRUITLESS_TRIES = 6
 _CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+)$")
 
@@ -52,8 +53,9 @@ def download_file(
     """Fetch a file; True if bytes were fetched, False if ``destination`` held the right bytes already.
 
     The bytes gather in ``.<digest>.part`` beside ``destination``, with a journal of the ranges done; both outlive
-    a kill and are used by the next call.  The name ``destination`` appears only when the digest is right and the bytes
-    are durable.
+    a kill and are used by the next call.  The name ``destination`` appears only when the digest is right.  Nothing is
+    fsynced, as by other download tools: the registry has the bytes, so a file that loses them with the machine's power
+    is not worth the wait for the disk; the next call finds out by the digest and fetches it again.
 
     Raises:
         IntegrityError: the server's bytes are not what the digest says; nothing is left behind.
@@ -70,9 +72,7 @@ def download_file(
     try:
         with _locked(part, destination) as descriptor:
             _fetch(_Fetch(wire, remote, descriptor, max(1, connections), progress, sleep), part)
-            os.fsync(descriptor)
             part.replace(destination)
-        fsync_folder(destination.parent)
     except IntegrityError:
         part.unlink(missing_ok=True)
         part.with_suffix(".ranges").unlink(missing_ok=True)

@@ -1,24 +1,21 @@
-"""Hashes a file in order while other threads fill it, and lets the disk start writing what was hashed."""
+"""Hashes a file in order while other threads fill it."""
 
 import hashlib
 import mmap
-import os
 
 from zoo_client.transfer.coverage import Coverage
 
 PIECE_BYTES = 8 * 1024 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
-WRITE_BACK_BYTES = 32 * 1024 * 1024
 
 
 def digest_while_arriving(descriptor: int, size: int, coverage: Coverage) -> str | None:
     """``sha256:<hex>`` of the file, as soon as its last byte has arrived; None if the coverage was stopped before.
 
-    The file is mapped (a window at a time), not read: hashing then copies nothing.  ``POSIX_FADV_DONTNEED`` on what is
-    hashed starts its writing to the disk, so that the ``fsync`` at the end waits for the last few MiB only.
+    The file is mapped (a window at a time), not read: hashing then copies nothing.
     """
     digest = hashlib.sha256()
-    position = flushed = 0
+    position = 0
     for start in range(0, size, WINDOW_BYTES):
         length = min(WINDOW_BYTES, size - start)
         with mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start) as window, memoryview(window) as view:
@@ -30,7 +27,4 @@ def digest_while_arriving(descriptor: int, size: int, coverage: Coverage) -> str
                 with view[position - start : end - start] as piece:
                     digest.update(piece)
                 position = end
-                if position - flushed >= WRITE_BACK_BYTES and hasattr(os, "posix_fadvise"):
-                    os.posix_fadvise(descriptor, flushed, position - flushed, os.POSIX_FADV_DONTNEED)
-                    flushed = position
     return f"sha256:{digest.hexdigest()}"
