@@ -15,8 +15,8 @@ from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.discovery import find_operation
 from zoo_sdk.execution import LocalContext, Workplace, run_operation
 from zoo_sdk.messages import EventBody, LogEvent, MetricEvent
-from zoo_torch.architectures import Architecture
-from zoo_torch.weights import save_weights
+from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.weights import save_weights
 
 __all__ = ["DIGITS", "PREPROCESSING", "Outcome", "digest", "fresh_model", "npz_digits", "perform", "pickle_item"]
 SMALL: dict[str, Any] = {

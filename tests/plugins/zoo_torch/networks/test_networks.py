@@ -9,11 +9,11 @@ import torch
 
 from tests.plugins.zoo_torch.samples import build, npz_digits
 from zoo_sdk.artifacts import Preprocessing
-from zoo_torch.batches import TrainingBatches, augmented
-from zoo_torch.networks import SMALL_NETWORKS
-from zoo_torch.params import TrainParams
-from zoo_torch.schedule import make_optimizer, make_scheduler
-from zoo_torch.scoring import count_macs, count_parameters
+from zoo_torch.measuring.scoring import count_macs, count_parameters
+from zoo_torch.networks.small import SMALL_NETWORKS
+from zoo_torch.training.batches import TrainingBatches, augmented
+from zoo_torch.training.params import TrainParams
+from zoo_torch.training.schedule import make_optimizer, make_scheduler
 from zoo_vision.datasets import open_split
 
 SIZES = {

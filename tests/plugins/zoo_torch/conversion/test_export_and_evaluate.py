@@ -13,8 +13,8 @@ from tests.plugins.zoo_torch.samples import PREPROCESSING, fresh_model, npz_digi
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError, ParityFailed
-from zoo_torch import export_onnx
-from zoo_torch.weights import load_weights
+from zoo_torch.conversion import export_onnx
+from zoo_torch.networks.weights import load_weights
 from zoo_vision.datasets import open_split
 
 
@@ -79,7 +79,7 @@ def test_a_network_that_cannot_be_exported_is_said(
     def branch_on_values(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return self.features(x).mean((2, 3))[:, :10] if x.sum() > 0 else x  # type: ignore[operator, union-attr, no-any-return]
 
-    monkeypatch.setattr("zoo_torch.networks.SmallNetwork.forward", branch_on_values)
+    monkeypatch.setattr("zoo_torch.networks.small.SmallNetwork.forward", branch_on_values)
     with pytest.raises(OperationError, match="cannot export this network"):
         perform("torch.export_onnx", tmp_path, {"model": model})
 
@@ -140,7 +140,7 @@ def test_channels_last_inputs_are_refused(tmp_path: Path, data: InputItem) -> No
 def test_weights_that_give_no_numbers_are_refused(tmp_path: Path, data: InputItem) -> None:
     from safetensors.torch import load_file, save_file
 
-    from zoo_torch.weights import METADATA_KEY
+    from zoo_torch.networks.weights import METADATA_KEY
 
     item = fresh_model(tmp_path / "m")
     weights = load_weights(item)

@@ -13,8 +13,8 @@ from tests.plugins.zoo_torch.samples import SMALL, Outcome, digest, fresh_model,
 from zoo_sdk.artifacts import DatasetDescription, Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput, OperationError, OutOfMemory, UnknownName
-from zoo_torch import training
 from zoo_torch.devices import out_of_memory_is_said
+from zoo_torch.training import trainer as training
 
 
 @pytest.fixture(scope="module")

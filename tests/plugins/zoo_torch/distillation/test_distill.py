@@ -14,10 +14,10 @@ from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.conformance import folder_digests
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput
-from zoo_torch import distill as distill_module
-from zoo_torch.architectures import Architecture
-from zoo_torch.teachers import Teachers, load_teacher
-from zoo_torch.weights import METADATA_KEY
+from zoo_torch.distillation import operation as distill_module
+from zoo_torch.distillation.teachers import Teachers, load_teacher
+from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.weights import METADATA_KEY
 from zoo_vision.datasets import open_split
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput
-from zoo_torch.architectures import Architecture, classifier_prefixes
+from zoo_torch.networks.architectures import Architecture, classifier_prefixes
 
 METADATA_KEY = "zoo.architecture"
 """The only metadata key: safetensors writes several in random order, and equal weights must give equal files."""

@@ -13,8 +13,8 @@ from tests.plugins.zoo_torch.samples import build, digest, fresh_model, perform,
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, UnknownName
-from zoo_torch.architectures import Architecture
-from zoo_torch.weights import METADATA_KEY, load_weights, save_weights
+from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.weights import METADATA_KEY, load_weights, save_weights
 
 TINY = Architecture(name="zoo:conv_tiny", num_classes=10, in_chans=1)
 

@@ -5,8 +5,8 @@ import numpy as np
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.errors import InvalidInput
-from zoo_torch.params import TrainingParams
-from zoo_torch.training import TrainingData
+from zoo_torch.training.params import TrainingParams
+from zoo_torch.training.trainer import TrainingData
 from zoo_vision.agreement import check_pictures_fit
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.preprocessing import for_images, native_preprocessing, prepare

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from zoo_torch.losses import Combination, combine_teachers, distillation_loss
+from zoo_torch.distillation.losses import Combination, combine_teachers, distillation_loss
 
 RANDOM = np.random.default_rng(3)
 STUDENT, FIRST, SECOND = (RANDOM.normal(0, 3, (6, 5)) for _ in range(3))

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, OperationContext
 from zoo_sdk.errors import InvalidInput
-from zoo_torch.batches import as_inputs
-from zoo_torch.data import check_channels, model_preprocessing
-from zoo_torch.losses import Combination, combine_teachers
-from zoo_torch.weights import load_weights
+from zoo_torch.distillation.losses import Combination, combine_teachers
+from zoo_torch.networks.weights import load_weights
+from zoo_torch.training.batches import as_inputs
+from zoo_torch.training.data import check_channels, model_preprocessing
 from zoo_vision.agreement import check_pictures_fit
 from zoo_vision.datasets import ImageSplit, Pictures
 

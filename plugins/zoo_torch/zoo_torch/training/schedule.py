@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from zoo_torch.params import TrainingParams
+from zoo_torch.training.params import TrainingParams
 
 ADAM_BETA2 = 0.999
 

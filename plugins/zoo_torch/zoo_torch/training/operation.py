@@ -6,18 +6,19 @@ from torch import Tensor
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
-from zoo_torch.architectures import Architecture
-from zoo_torch.batches import Batch
-from zoo_torch.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.devices import prepare_device
-from zoo_torch.params import TrainParams
-from zoo_torch.results import hand_over
-from zoo_torch.training import Trainer
-from zoo_torch.weights import Weights, load_weights
+from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.weights import Weights, load_weights
+from zoo_torch.training.batches import Batch
+from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
+from zoo_torch.training.method import Objective
+from zoo_torch.training.params import TrainParams
+from zoo_torch.training.results import hand_over
+from zoo_torch.training.trainer import Trainer
 
 
 def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
-    """Train, measure on the test split, write safetensors; see :class:`zoo_torch.params.TrainParams`."""
+    """Train, measure on the test split, write safetensors; see :class:`zoo_torch.training.params.TrainParams`."""
     device = prepare_device(context)
     init = inputs.optional("init")
     weights = load_weights(init, architecture=params.architecture) if init else None
@@ -39,7 +40,7 @@ def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
     def objective(logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits, batch.labels.to(device), label_smoothing=params.label_smoothing)
 
-    seconds = trainer.run(objective)
+    seconds = trainer.run(Objective(objective))
     hand_over(trainer, architecture, seconds)
 
 

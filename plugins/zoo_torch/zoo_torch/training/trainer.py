@@ -2,30 +2,29 @@
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import OperationError
-from zoo_torch.batches import Batch, TrainingBatches, as_inputs
-from zoo_torch.checkpoints import TrainingState, resume
 from zoo_torch.devices import computes_bfloat16, out_of_memory_is_said
-from zoo_torch.params import TrainingParams
-from zoo_torch.schedule import clip_gradient, make_optimizer, make_scheduler
-from zoo_torch.scoring import score_network
+from zoo_torch.measuring.scoring import score_network
+from zoo_torch.training.batches import Batch, TrainingBatches, as_inputs
+from zoo_torch.training.checkpoints import TrainingState, resume
+from zoo_torch.training.method import Method
+from zoo_torch.training.params import TrainingParams
+from zoo_torch.training.schedule import clip_gradient, make_optimizer, make_scheduler
 from zoo_vision.datasets import ImageSplit
 from zoo_vision.scoring import ClassificationScore
 
 METRICS_PER_EPOCH = 50
 EVALUATION_BATCH = 500
-
-Objective = Callable[[Tensor, Batch], Tensor]
-"""(logits of the network in training, batch) to a scalar loss."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Trainer:
         """Optimiser steps of the whole training."""
         return self.params.epochs * self.batches.steps
 
-    def run(self, objective: Objective) -> float:
+    def run(self, method: Method) -> float:
         """Train to the end, resuming where an earlier attempt stopped; returns the seconds over all attempts.
 
         Raises:
@@ -74,14 +73,13 @@ class Trainer:
             Cancelled: after a checkpoint of the last finished epoch.
 
         """
-        optimizer = make_optimizer(self.network, self.params)
-        scheduler = make_scheduler(optimizer, self.params, self.batches.steps)
-        state = TrainingState(self.network, optimizer, scheduler)
+        optimizer, scheduler = self._optimizer(method)
+        state = TrainingState(self.network, optimizer, scheduler, method)
         resume(state, self.context)
         with out_of_memory_is_said(self.batches.batch_size):
             while state.epoch < self.params.epochs:
                 started = time.perf_counter()
-                self._train_epoch(state, objective)
+                self._train_epoch(state, method)
                 state.epoch += 1
                 state.seconds += time.perf_counter() - started
                 self.context.checkpoint(state.save)
@@ -106,7 +104,9 @@ class Trainer:
             after_batch=lambda _: self.context.raise_if_cancelled(),
         )
 
-    def _train_epoch(self, state: TrainingState, objective: Objective) -> None:
+    def _train_epoch(self, state: TrainingState, method: Method) -> None:
+        if method.before_epoch(state.epoch):
+            state.renew(*self._optimizer(method))
         self.network.train()
         self._score = None
         first = state.epoch * self.batches.steps
@@ -115,7 +115,7 @@ class Trainer:
         for step, batch in enumerate(self.batches.epoch(state.epoch), first + 1):
             self.context.raise_if_cancelled()
             rate = float(state.scheduler.get_last_lr()[0])
-            recent.append(self._step(state, batch, objective))
+            recent.append(self._step(state, batch, method))
             state.scheduler.step()
             if step % every == 0 or step == first + self.batches.steps:
                 self._report_steps(recent, step, rate)
@@ -123,16 +123,24 @@ class Trainer:
             # The last unit of work is the final measurement.
             self.context.progress(step, self.total_steps + 1, f"epoch {state.epoch + 1} of {self.params.epochs}")
 
-    def _step(self, state: TrainingState, batch: Batch, objective: Objective) -> Tensor:
+    def _step(self, state: TrainingState, batch: Batch, method: Method) -> Tensor:
         inputs = as_inputs(batch.pictures, self.data.preprocessing, self.device)
         state.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
-            logits = self.network(inputs)
-        loss = objective(logits.float(), batch)
-        loss.backward()
+        loss = method.backward(self._forward, inputs, batch, lambda value: value)
+        method.after_backward()
         clip_gradient(self.network, self.params.gradient_clip)
         state.optimizer.step()
-        return loss.detach()
+        return loss
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        with self._autocast():
+            logits: Tensor = self.network(inputs)
+        return logits.float()
+
+    def _optimizer(self, method: Method) -> tuple[Optimizer, LambdaLR]:
+        trained = nn.ModuleList([self.network, *method.companions().values()])
+        optimizer = make_optimizer(trained, self.params)
+        return optimizer, make_scheduler(optimizer, self.params, self.batches.steps)
 
     def _autocast(self) -> AbstractContextManager[object]:
         enabled = self.params.mixed_precision == "auto" and computes_bfloat16(self.device)

@@ -8,19 +8,20 @@ from torch import Tensor
 
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
-from zoo_torch.batches import Batch
-from zoo_torch.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.devices import out_of_memory_is_said, prepare_device
-from zoo_torch.losses import distillation_loss
-from zoo_torch.params import DistillParams
-from zoo_torch.results import hand_over
-from zoo_torch.teachers import Teacher, Teachers, cache_fits, check_teacher_weights, load_teacher
-from zoo_torch.training import Objective, Trainer, TrainingData
-from zoo_torch.weights import load_weights
+from zoo_torch.distillation.losses import distillation_loss
+from zoo_torch.distillation.params import DistillParams
+from zoo_torch.distillation.teachers import Teacher, Teachers, cache_fits, check_teacher_weights, load_teacher
+from zoo_torch.networks.weights import load_weights
+from zoo_torch.training.batches import Batch
+from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
+from zoo_torch.training.method import Objective
+from zoo_torch.training.results import hand_over
+from zoo_torch.training.trainer import Trainer, TrainingData
 
 
 def run(params: DistillParams, inputs: Inputs, context: OperationContext) -> None:
-    """Distil, measure on the test split, write safetensors; see :class:`zoo_torch.params.DistillParams`."""
+    """Distil, measure on the test split, write safetensors; see :class:`DistillParams`."""
     device = prepare_device(context)
     item = inputs.one("student")
     student = load_weights(item)
@@ -59,7 +60,7 @@ def _objective(trainer: Trainer, teachers: Teachers, params: DistillParams) -> O
         imitation = distillation_loss(logits[:, offset:], target, params.temperature)
         return (1 - params.kd_weight) * truth + params.kd_weight * imitation
 
-    return objective
+    return Objective(objective)
 
 
 def _load_teachers(items: Sequence[InputItem], data: TrainingData, device: torch.device) -> tuple[Teacher, ...]:

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from torch import nn
 
 from zoo_sdk.errors import InvalidInput, UnknownName
-from zoo_torch.networks import SMALL_NETWORKS
-from zoo_torch.params import ArchitectureName, OptionValue
+from zoo_torch.networks.names import ArchitectureName, OptionValue
+from zoo_torch.networks.small import SMALL_NETWORKS
 
 ALLOWED_OPTIONS = frozenset({"drop_rate", "drop_path_rate", "img_size", "global_pool", "output_stride"})
 """Other options of timm name files, addresses or Python objects: nothing that a stranger's file may choose."""

@@ -18,11 +18,11 @@ from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.formats import Runtime
 from zoo_sdk.vocabulary import Precision
-from zoo_torch.data import check_channels, model_preprocessing
+from zoo_torch.conversion.params import ExportOnnxParams
 from zoo_torch.devices import prepare_device
-from zoo_torch.params import ExportOnnxParams
-from zoo_torch.results import signature_of
-from zoo_torch.weights import load_weights
+from zoo_torch.networks.weights import load_weights
+from zoo_torch.training.data import check_channels, model_preprocessing
+from zoo_torch.training.results import signature_of
 from zoo_vision.agreement import check_pictures_fit
 from zoo_vision.datasets import open_split
 from zoo_vision.parity import ParityFigures, check_parity, report_parity
@@ -37,7 +37,7 @@ COMPILER_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> None:
-    """Convert and check; see :class:`zoo_torch.params.ExportOnnxParams`."""
+    """Convert and check; see :class:`zoo_torch.conversion.params.ExportOnnxParams`."""
     prepare_device(context)
     item = inputs.one("model")
     weights = load_weights(item, architecture=params.architecture)

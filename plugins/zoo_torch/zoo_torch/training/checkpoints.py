@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo_sdk.context import OperationContext
+from zoo_torch.training.method import Method
 
 
 @dataclass
@@ -19,6 +20,7 @@ class TrainingState:
     network: nn.Module
     optimizer: Optimizer
     scheduler: LambdaLR
+    method: Method
     epoch: int = 0
     seconds: float = 0.0
 
@@ -31,16 +33,28 @@ class TrainingState:
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
+                "method": self.method.state(),
+                "companions": {name: module.state_dict() for name, module in self.method.companions().items()},
                 "random": torch.get_rng_state(),
                 "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             },
             path,
         )
 
+    def renew(self, optimizer: Optimizer, scheduler: LambdaLR) -> None:
+        """Go on with a new optimiser at the same point of the schedule."""
+        scheduler.load_state_dict(self.scheduler.state_dict())
+        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
+        self.optimizer, self.scheduler = optimizer, scheduler
+
     def load(self, path: Path) -> None:
         """Go on from a file of :meth:`save`, including torch's random state."""
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        self.method.resume(saved["method"])
         self.network.load_state_dict(saved["network"])
+        for name, module in self.method.companions().items():
+            module.load_state_dict(saved["companions"][name])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.load_state_dict(saved["scheduler"])
         torch.set_rng_state(saved["random"])

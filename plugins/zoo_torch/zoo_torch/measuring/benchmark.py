@@ -5,11 +5,11 @@ import torch
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.formats import Runtime
-from zoo_torch.data import model_preprocessing
 from zoo_torch.devices import device_name, out_of_memory_is_said, prepare_device
-from zoo_torch.params import BenchmarkParams
-from zoo_torch.results import runtime_facts
-from zoo_torch.weights import load_weights
+from zoo_torch.measuring.params import BenchmarkParams
+from zoo_torch.networks.weights import load_weights
+from zoo_torch.training.data import model_preprocessing
+from zoo_torch.training.results import runtime_facts
 from zoo_vision.preprocessing import random_inputs
 from zoo_vision.timing import measure_latency, report_latency, threads_to_use
 

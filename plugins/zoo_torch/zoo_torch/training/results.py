@@ -9,11 +9,11 @@ from zoo_sdk.artifacts import ArtifactDescription, Preprocessing, Signature, Ten
 from zoo_sdk.context import OperationContext
 from zoo_sdk.formats import Runtime
 from zoo_sdk.vocabulary import Precision
-from zoo_torch.architectures import Architecture
 from zoo_torch.devices import device_name
-from zoo_torch.scoring import count_macs, count_parameters
-from zoo_torch.training import Trainer
-from zoo_torch.weights import save_weights
+from zoo_torch.measuring.scoring import count_macs, count_parameters
+from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.weights import save_weights
+from zoo_torch.training.trainer import Trainer
 from zoo_vision.scoring import report
 
 WEIGHTS_FILE = "model.safetensors"

@@ -2,12 +2,12 @@
 
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.formats import Runtime
-from zoo_torch.data import check_channels, model_preprocessing
 from zoo_torch.devices import device_name, out_of_memory_is_said, prepare_device
-from zoo_torch.params import EvaluateParams
-from zoo_torch.results import measure_cost, runtime_facts
-from zoo_torch.scoring import score_network
-from zoo_torch.weights import load_weights
+from zoo_torch.measuring.params import EvaluateParams
+from zoo_torch.measuring.scoring import score_network
+from zoo_torch.networks.weights import load_weights
+from zoo_torch.training.data import check_channels, model_preprocessing
+from zoo_torch.training.results import measure_cost, runtime_facts
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit
 from zoo_vision.datasets import open_split
 from zoo_vision.preprocessing import native_preprocessing
@@ -15,7 +15,7 @@ from zoo_vision.scoring import report
 
 
 def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> None:
-    """Measure top1, top5, loss, parameters, macs and size_bytes; see :class:`zoo_torch.params.EvaluateParams`."""
+    """Measure top1, top5, loss, parameters, macs and size_bytes; see :class:`EvaluateParams`."""
     device = prepare_device(context)
     item = inputs.one("model")
     weights = load_weights(item, architecture=params.architecture)

@@ -1,0 +1,1 @@
+"""``torch.distill``: students learn from teachers."""

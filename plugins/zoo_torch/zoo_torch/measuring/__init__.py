@@ -1,0 +1,1 @@
+"""``torch.evaluate`` and ``torch.benchmark``."""

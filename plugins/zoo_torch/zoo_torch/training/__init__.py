@@ -1,0 +1,1 @@
+"""``torch.train`` and the loop that every method trains with."""
