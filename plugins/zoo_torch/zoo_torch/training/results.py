@@ -1,5 +1,6 @@
 """What an operation hands back: the weights with their description, and the measurements of a trained network."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -52,8 +53,10 @@ def measure_cost(
     context.measure("size_bytes", size_bytes, runtime=Runtime.TORCH)
 
 
-def hand_over(trainer: Trainer, architecture: Architecture, seconds: float) -> None:
-    """Score a trained network, write its weights and describe them."""
+def hand_over(
+    trainer: Trainer, architecture: Architecture, seconds: float, *, details: Mapping[str, Any] | None = None
+) -> None:
+    """Score a trained network, write its weights and describe them; ``details`` are further facts of the artifact."""
     context, data, device = trainer.context, trainer.data, trainer.device
     score = trainer.score()
     report(
@@ -75,7 +78,7 @@ def hand_over(trainer: Trainer, architecture: Architecture, seconds: float) -> N
             runtime=Runtime.TORCH,
             signature=signature_of(data.preprocessing, architecture.num_classes),
             preprocessing=data.preprocessing,
-            details=description_details(architecture, data.train.classes),
+            details={**description_details(architecture, data.train.classes), **(details or {})},
         )
     )
     measure_cost(trainer.network, data.preprocessing, path.stat().st_size, context, device)
