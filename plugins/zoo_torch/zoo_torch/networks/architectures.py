@@ -2,11 +2,14 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
 from torch import nn
 
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_torch.networks.names import ArchitectureName, OptionValue
+from zoo_torch.networks.narrowing import Widths, layer_widths, narrow_untrained, widths_of
 from zoo_torch.networks.small import SMALL_NETWORKS
 
 ALLOWED_OPTIONS = frozenset({"drop_rate", "drop_path_rate", "img_size", "global_pool", "output_stride"})
@@ -14,7 +17,10 @@ ALLOWED_OPTIONS = frozenset({"drop_rate", "drop_path_rate", "img_size", "global_
 
 
 class Architecture(BaseModel):
-    """A network's description, kept as JSON in the metadata of a safetensors file."""
+    """A network's description, kept as JSON in the metadata of a safetensors file.
+
+    ``widths``: the narrowed layers of a pruned network, see :mod:`zoo_torch.networks.narrowing`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,6 +28,12 @@ class Architecture(BaseModel):
     num_classes: Annotated[int, Field(ge=1, le=100_001)]
     in_chans: Annotated[int, Field(ge=1, le=64)] = 3
     options: dict[str, OptionValue] = Field(default_factory=dict, max_length=10)
+    widths: Widths | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is None, so that the description of a network never depends on what others can have."""
+        return {key: value for key, value in serialise(self).items() if value is not None}
 
     @field_validator("options")
     @classmethod
@@ -56,9 +68,37 @@ class Architecture(BaseModel):
 
         Raises:
             UnknownName: there is no such architecture; suggests the nearest.
-            InvalidInput: timm cannot build it so.
+            InvalidInput: timm cannot build it so, or a width fits no layer of it.
 
         """
+        network = self._build_full()
+        if self.widths is not None:
+            narrow_untrained(network, self._with_own_classifier(network, self.widths))
+        return network
+
+    def narrowed_as(self, network: nn.Module) -> Self:
+        """The description of ``network``, which is this architecture with some layers narrowed.
+
+        Raises:
+            InvalidInput: it differs in more than the widths of layers.
+
+        """
+        with torch.random.fork_rng(devices=[]):
+            widths = widths_of(network, self._build_full())
+        return self.model_copy(update={"widths": widths or None})
+
+    def _with_own_classifier(
+        self, network: nn.Module, widths: dict[str, tuple[int, int]]
+    ) -> dict[str, tuple[int, int]]:
+        """The classifier has one output per class, whatever number of classes it had when it was narrowed."""
+        own = dict(widths)
+        for prefix in classifier_prefixes(network):
+            name = prefix.removesuffix(".")
+            if name in own and (full := layer_widths(network.get_submodule(name))) is not None:
+                own[name] = (full[0], own[name][1])
+        return own
+
+    def _build_full(self) -> nn.Module:
         family, _, name = self.name.partition(":")
         if family == "zoo":
             if name not in SMALL_NETWORKS:
