@@ -234,7 +234,7 @@ class PluginConformance:
         self, case: Case, case_spec: OperationSpec, case_inputs: Inputs, completed: Run, tmp_path: Path
     ) -> None:
         place = completed.context.place
-        again = Workplace(tmp_path / "scratch", tmp_path / "outputs", place.checkpoints)
+        again = Workplace(tmp_path / "scratch", tmp_path / "outputs", place.checkpoints, place.shared_cache)
         again.scratch.mkdir()
         again.outputs.mkdir()
         resumed = perform(case_spec, case.params, case_inputs, again)
@@ -255,7 +255,7 @@ def perform(spec: OperationSpec, params: Mapping[str, Any], inputs: Inputs, plac
     """Run an operation in this process and collect what it reported and wrote."""
     events: list[EventBody] = []
     context = LocalContext(spec, place, seed=SEED, emit=events.append)
-    allowed = (place.scratch, place.outputs, place.checkpoints)
+    allowed = (place.scratch, place.outputs, place.checkpoints, place.shared_cache)
     with _temporary_files_below(place.scratch), _watched_writes(allowed) as written:
         run_operation(spec, params, inputs, context)
     return Run(context, events, written)

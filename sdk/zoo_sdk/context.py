@@ -8,12 +8,15 @@ from pydantic import BaseModel, ConfigDict
 
 from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription
 from zoo_sdk.errors import InvalidInput
+from zoo_sdk.names import Digest
+from zoo_sdk.shared_cache import digest_of_folder
 
 
 class InputItem(BaseModel):
     """One version handed to an input port.  Its files lie read-only under ``folder``.
 
     Models: ``artifact`` is the one that the port's formats selected.  Data sets: ``dataset`` describes the splits.
+    ``digest``: of all files, where whoever made the folder knows it; see :meth:`content_digest`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,6 +26,11 @@ class InputItem(BaseModel):
     artifact: ArtifactDescription | None = None
     dataset: DatasetDescription | None = None
     weight: float | None = None
+    digest: Digest | None = None
+
+    def content_digest(self) -> str:
+        """One digest for all files: the known one, or computed by reading them."""
+        return self.digest or digest_of_folder(self.folder)
 
     @property
     def main_file(self) -> Path:
@@ -68,6 +76,14 @@ class OperationContext(Protocol):
     @property
     def scratch(self) -> Path:
         """An empty folder that is deleted after the attempt."""
+
+    @property
+    def shared_cache(self) -> Path:
+        """A folder that outlives attempts and jobs and is shared by all jobs of a worker, at the same time too.
+
+        For what is costly to make and depends on nothing but its key; use :class:`zoo_sdk.shared_cache.SharedCache`.
+        The worker evicts what was not used for longest, so anything here may be gone.
+        """
 
     def output(self, port: str = "model") -> Path:
         """The folder into which that output's files are written."""

@@ -14,6 +14,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_WORKER_NAME": "Name of a worker (default: host name and plugin groups).",
         "ZOO_WORKER_STATE": "Folder of a worker: input cache, checkpoints, journals (default ~/.cache/zoo-worker).",
         "ZOO_WORKER_CACHE_GIB": "Size limit of a worker's input cache in GiB (default 20).",
+        "ZOO_WORKER_SHARED_CACHE_GIB": "Size limit of what a worker's jobs keep for each other, in GiB (default 10).",
         "ZOO_WORKER_QUEUES": "Queues of a worker, separated by commas (default: one per installed plugin group).",
         "ZOO_WORKER_IMAGE": "Container image of a worker with its digest, recorded with what the worker makes.",
         "ZOO_DATABASE_URL": "postgresql:// URL of the registry's database.",

@@ -33,17 +33,21 @@ def _never() -> bool:
 
 @dataclass
 class Workplace:
-    """Where an attempt may write.  ``checkpoints`` outlives the attempt; the others do not."""
+    """Where an attempt may write.
+
+    ``checkpoints`` outlives the attempt, ``shared_cache`` the job as well; the others do not.
+    """
 
     scratch: Path
     outputs: Path
     checkpoints: Path
+    shared_cache: Path
 
     @classmethod
     def under(cls, folder: Path) -> "Workplace":
-        """Make the three folders below ``folder``."""
-        place = cls(folder / "scratch", folder / "outputs", folder / "checkpoints")
-        for path in (place.scratch, place.outputs, place.checkpoints):
+        """Make the folders below ``folder``."""
+        place = cls(folder / "scratch", folder / "outputs", folder / "checkpoints", folder / "shared_cache")
+        for path in (place.scratch, place.outputs, place.checkpoints, place.shared_cache):
             path.mkdir(parents=True, exist_ok=True)
         return place
 
@@ -66,6 +70,10 @@ class LocalContext:
     @property
     def scratch(self) -> Path:
         return self.place.scratch
+
+    @property
+    def shared_cache(self) -> Path:
+        return self.place.shared_cache
 
     def output(self, port: str = "model") -> Path:
         self._check_port(port)

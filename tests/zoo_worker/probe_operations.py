@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.operations import OperationParams, OperationSpec, Port
+from zoo_sdk.shared_cache import SharedCache, digest_of_folder
 from zoo_sdk.vocabulary import StrategyKind
 
 
@@ -45,6 +46,7 @@ LEAVE = _spec("leave")
 LINK = _spec("link", outputs=(MODEL,))
 LARGE = _spec("large", outputs=(MODEL,))
 READ = _spec("read", inputs=(WEIGHTS,))
+REMEMBER = _spec("remember", inputs=(WEIGHTS,))
 SPEC_NAMES = (
     "ENVIRONMENT",
     "FRAMEWORK_MEMORY",
@@ -55,6 +57,7 @@ SPEC_NAMES = (
     "LINK",
     "LARGE",
     "READ",
+    "REMEMBER",
 )
 
 
@@ -108,3 +111,13 @@ def read(params, inputs, context):
             json.dumps({"size": path.stat().st_size, "mode": oct(path.stat().st_mode & 0o777), "name": path.name})
         )
     time.sleep(params.seconds)
+
+
+def remember(params, inputs, context):
+    cache = SharedCache(context.shared_cache)
+    known = cache.get(params.text)
+    context.log("found" if known is not None else "made")
+    if known is None:
+        cache.put(params.text, (os.urandom(params.count),))
+    for item in inputs.many("weights"):
+        context.log(json.dumps({"given": item.digest, "read": digest_of_folder(item.folder)}))

@@ -17,6 +17,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name() -> None:
         ("ZOO_WORKER_CACHE_GIB", "much"),
         ("ZOO_WORKER_CACHE_GIB", "-1"),
         ("ZOO_WORKER_CACHE_GIB", "nan"),
+        ("ZOO_WORKER_SHARED_CACHE_GIB", "0"),
         ("ZOO_WORKER_QUEUES", "torch"),
         ("ZOO_WORKER_QUEUES", " , "),
         ("ZOO_WORKER_NAME", "two words"),
@@ -32,6 +33,7 @@ def test_the_defaults_are_one_queue_per_installed_plugin_group_and_a_telling_nam
     assert "example.cpu" in settings.queues
     assert "example" in settings.name
     assert settings.cache_bytes == 20 * 2**30
+    assert settings.shared_cache_bytes == 10 * 2**30
 
 
 def test_secrets_are_not_shown() -> None:

@@ -197,6 +197,7 @@ class Agent:
         return Tools(
             state=self._state,
             cache=self._cache,
+            shared_cache_bytes=self.settings.shared_cache_bytes,
             grace_seconds=self.settings.grace_seconds,
             machine=self._machine,
             secrets=(self.settings.token, self.settings.broker_url),

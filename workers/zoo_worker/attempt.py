@@ -21,8 +21,9 @@ from zoo_sdk.messages import (
     StateEvent,
 )
 from zoo_sdk.operations import Resources
+from zoo_sdk.shared_cache import digest_of_files
 from zoo_sdk.vocabulary import FINAL_JOB_STATES, FailureCause, JobState
-from zoo_worker.cache import InputCache
+from zoo_worker.cache import InputCache, evict_oldest
 from zoo_worker.events import EventSender
 from zoo_worker.failures import make_failure
 from zoo_worker.handover import ChildOrder, ChildResult, Failure
@@ -57,6 +58,7 @@ class Tools:
 
     state: StateFolder
     cache: InputCache
+    shared_cache_bytes: int
     grace_seconds: float
     machine: dict[str, Any]
     secrets: tuple[str, ...]
@@ -108,6 +110,7 @@ class Attempt:
             self._fail_last(error)
         finally:
             remove_tree(self.folder)
+            evict_oldest(self.tools.state.shared_cache, self.tools.shared_cache_bytes)
         return "FAILED"
 
     def _outcome(self) -> FinishReport | Failure:
@@ -149,6 +152,7 @@ class Attempt:
                         artifact=item.artifact,
                         dataset=item.dataset,
                         weight=item.weight,
+                        digest=digest_of_files((entry.path, entry.sha256) for entry in item.files),
                     )
                 )
             ports[port] = tuple(made)
@@ -169,6 +173,7 @@ class Attempt:
             scratch=self.folder / "scratch",
             outputs=self.folder / "outputs",
             checkpoints=self.tools.state.checkpoints(self.job),
+            shared_cache=self.tools.state.shared_cache,
             result=self.folder / "result.json",
         )
 

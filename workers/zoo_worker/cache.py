@@ -179,6 +179,30 @@ class _Receiver:
             )
 
 
+def evict_oldest(folder: Path, limit_bytes: int) -> None:
+    """Remove the files that were not used for longest (by modification time) until the rest fits in the limit.
+
+    A running child keeps what it has open; a half-written file is the newest, and goes only if nothing else is left.
+    """
+    found = []
+    for below, _folders, names in os.walk(folder):
+        for path in (Path(below, name) for name in names):
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                found.append((status.st_mtime_ns, status.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= limit_bytes:
+            return
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s cannot be evicted: %s", path, error)
+        else:
+            total -= size
+            logger.info("evicted %s (%d bytes) from %s", path.name, size, folder)
+
+
 def _file_name(sha256: str) -> str:
     return sha256.removeprefix("sha256:")
 

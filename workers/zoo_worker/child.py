@@ -77,7 +77,7 @@ def run_order(order: ChildOrder, cancelled: CancelledFlag, pipe: EventPipe) -> C
         spec = find_spec(order)
         context = LocalContext(
             spec=spec,
-            place=Workplace(order.scratch, order.outputs, order.checkpoints),
+            place=Workplace(order.scratch, order.outputs, order.checkpoints, order.shared_cache),
             seed=order.seed,
             devices=order.devices,
             threads=order.threads,

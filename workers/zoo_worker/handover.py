@@ -31,6 +31,7 @@ class ChildOrder(_Record):
     scratch: Path
     outputs: Path
     checkpoints: Path
+    shared_cache: Path
     result: Path
     event_fd: int = -1
     parent_pid: int = 0

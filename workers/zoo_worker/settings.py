@@ -13,6 +13,7 @@ from zoo_sdk.errors import InvalidInput
 from zoo_worker.machine import gpus
 
 DEFAULT_CACHE_GIB = 20.0
+DEFAULT_SHARED_CACHE_GIB = 10.0
 GRACE_SECONDS = 30.0
 
 
@@ -28,6 +29,7 @@ class WorkerSettings:
     name: str
     state: Path
     cache_bytes: int
+    shared_cache_bytes: int = int(DEFAULT_SHARED_CACHE_GIB * 2**30)
     queues: tuple[str, ...]
     broker_url: str = field(repr=False)
     mlflow_tracking_uri: str | None = None
@@ -50,7 +52,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> WorkerSettings:
         token=environ.get("ZOO_WORKER_TOKEN", ""),
         name=_name(environ, queues),
         state=Path(environ.get("ZOO_WORKER_STATE") or Path.home() / ".cache" / "zoo-worker").absolute(),
-        cache_bytes=int(_gibibytes(environ) * 2**30),
+        cache_bytes=_bytes(environ, "ZOO_WORKER_CACHE_GIB", DEFAULT_CACHE_GIB),
+        shared_cache_bytes=_bytes(environ, "ZOO_WORKER_SHARED_CACHE_GIB", DEFAULT_SHARED_CACHE_GIB),
         queues=queues,
         broker_url=environ.get("ZOO_BROKER_URL", "redis://127.0.0.1:6379/0"),
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
@@ -88,16 +91,12 @@ def _name(environ: Mapping[str, str], queues: tuple[str, ...]) -> str:
     return (f"{groups}@{host}" if groups else host)[:120]
 
 
-def _gibibytes(environ: Mapping[str, str]) -> float:
-    text = environ.get("ZOO_WORKER_CACHE_GIB")
-    if text is None:
-        return DEFAULT_CACHE_GIB
+def _bytes(environ: Mapping[str, str], variable: str, default_gib: float) -> int:
+    text = environ.get(variable)
     try:
-        value = float(text)
+        value = default_gib if text is None else float(text)
     except ValueError:
         value = 0
     if not 0 < value < 2**30:
-        raise InvalidInput(
-            f"ZOO_WORKER_CACHE_GIB={text!r} is not a positive number.", facts={"field": "ZOO_WORKER_CACHE_GIB"}
-        )
-    return value
+        raise InvalidInput(f"{variable}={text!r} is not a positive number.", facts={"field": variable})
+    return int(value * 2**30)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from zoo_sdk.errors import Conflict
+from zoo_sdk.shared_cache import PARTIAL_SUFFIX
 
 CHECKPOINT_DAYS = 14
 
@@ -19,13 +20,18 @@ class StateFolder:
         self.root = root
         self._lock: IO[str] | None = None
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.cache, self.attempts, self.running, self.checkpoint_root, self.journals):
+        for folder in (self.cache, self.attempts, self.running, self.checkpoint_root, self.journals, self.shared_cache):
             folder.mkdir(exist_ok=True)
 
     @property
     def cache(self) -> Path:
         """Inputs by digest."""
         return self.root / "cache"
+
+    @property
+    def shared_cache(self) -> Path:
+        """What operations keep for later jobs."""
+        return self.root / "shared_cache"
 
     @property
     def attempts(self) -> Path:
@@ -75,13 +81,15 @@ class StateFolder:
             self._lock = None
 
     def sweep(self) -> None:
-        """Remove what a dead predecessor left: attempts, and checkpoints that nobody came back for."""
+        """Remove what a dead predecessor left: attempts, half-written cache entries, old checkpoints."""
         for folder in self.attempts.iterdir():
             remove_tree(folder)
         oldest = time.time() - CHECKPOINT_DAYS * 24 * 3600
         for folder in self.checkpoint_root.iterdir():
             if folder.stat().st_mtime < oldest:
                 remove_tree(folder)
+        for partial in self.shared_cache.glob(f"*{PARTIAL_SUFFIX}"):
+            partial.unlink()
 
 
 def remove_tree(folder: Path) -> None:
