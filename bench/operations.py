@@ -33,18 +33,22 @@ def dataset_item(data: SampleData) -> InputItem:
 def perform(
     operation: str,
     params: Mapping[str, Any],
-    inputs: Mapping[str, InputItem],
+    inputs: Mapping[str, InputItem | tuple[InputItem, ...]],
     *,
     folder: Path,
     seed: int,
     threads: int,
 ) -> Outcome:
-    """Run an operation in this process; ``folder`` gets its files and must not have been used before."""
+    """Run an operation in this process; ``folder`` gets its files and must not have been used before.
+
+    ``inputs``: one item or several (teachers) by port.
+    """
     spec = find_operation(operation)
     folder.mkdir(parents=True)
     context = LocalContext(spec, Workplace.under(folder), seed=seed, threads=threads)
     started = time.perf_counter()
-    run_operation(spec, params, Inputs(ports={port: (item,) for port, item in inputs.items()}), context)
+    ports = {port: item if isinstance(item, tuple) else (item,) for port, item in inputs.items()}
+    run_operation(spec, params, Inputs(ports=ports), context)
     seconds = time.perf_counter() - started
     made = None
     if context.artifacts:

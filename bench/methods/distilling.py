@@ -1,0 +1,117 @@
+"""The table of distillation: every method against the same student alone, in one stage and in two."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.methods.making import Making, Source
+from bench.methods.tables import TEACHER_SEED, Arm, Claim, Effort, MethodTable
+
+STUDENT = "zoo:conv_tiny"
+TEACHERS = ("zoo:resnet_medium", "zoo:resnet_small")
+"""The first one teaches alone, both together in the ensembles."""
+EPOCHS = 6
+TEACHER_EPOCHS = 4
+ALONE = "alone"
+ALONE_TWICE = "alone, then alone"
+KD = {"temperature": 4.0, "kd_weight": 0.9}
+"""Hinton et al. 2015 with the setting of mdistiller's CIFAR-100 table."""
+DKD = {"method": "dkd", "temperature": 4.0, "alpha": 1.0, "beta": 8.0}
+"""Zhao et al. 2022, section 4: alpha 1, beta 8 for CIFAR-100."""
+
+COMPARES = """
+Is a distilled student better than the same student alone?
+
+``torch.distill`` against ``torch.train``: same architecture, first weights (same seed), order of the pictures, epochs,
+optimiser and augmentation (none); the only difference is the loss.  The teachers are trained once.  Settings are the
+papers' own for CIFAR-100, with a second one for KD and DKD at T = 2, all fixed before the first run.  What has two
+stages is compared with the student that was trained alone for as many epochs in the same two stages.
+"""
+
+
+def teachers(effort: Effort, names: tuple[str, ...] = TEACHERS, epochs: int = TEACHER_EPOCHS) -> tuple[Source, ...]:
+    """Networks that were trained alone, with equal shares."""
+    training = effort.training(epochs)
+    return tuple(Source(Making("torch.train", {"architecture": name, **training}, TEACHER_SEED), 1.0) for name in names)
+
+
+def table(effort: Effort) -> MethodTable:
+    """All arms; the first stages of the two-stage arms are the arms of one stage."""
+    return MethodTable(
+        name="distillation",
+        compares=COMPARES,
+        arms=_single(_School(effort)) + _double(_School(effort)),
+        claims=(
+            Claim("KD, T = 4", ALONE),
+            Claim("DKD, T = 4, beta = 8", ALONE),
+            Claim("NKD", ALONE),
+            Claim("KD, two teachers, mean of logits", ALONE),
+            Claim("KD, two teachers, mean of probabilities", ALONE),
+            Claim("features", ALONE),
+            Claim("attention", ALONE),
+            Claim("KD, then DKD", ALONE_TWICE),
+        ),
+    )
+
+
+class _School:
+    """Makes the arms' makings for a seed."""
+
+    def __init__(self, effort: Effort) -> None:
+        self.training = effort.training(EPOCHS)
+        self.pair = teachers(effort)
+
+    def alone(self, seed: int) -> Making:
+        return Making("torch.train", {"architecture": STUDENT, **self.training}, seed)
+
+    def taught(self, settings: Mapping[str, Any], *, by: int = 1) -> Callable[[int], Making]:
+        """By the first ``by`` teachers, from the same fresh weights as the student alone."""
+        params = {**self.training, **settings, "initialise": "scratch"}
+
+        def making(seed: int) -> Making:
+            return Making("torch.distill", params, seed).with_inputs(student=self.alone(seed), teacher=self.pair[:by])
+
+        return making
+
+    def then_alone(self, seed: int) -> Making:
+        return Making("torch.train", self.training, seed).with_inputs(init=self.alone(seed))
+
+    def then_taught(
+        self, first: Mapping[str, Any], second: Mapping[str, Any], *, by: int = 1
+    ) -> Callable[[int], Making]:
+        """A second stage that goes on from the first one's weights."""
+        params = {**self.training, **second, "initialise": "from_student"}
+
+        def making(seed: int) -> Making:
+            return Making("torch.distill", params, seed).with_inputs(
+                student=self.taught(first, by=by)(seed), teacher=self.pair[:by]
+            )
+
+        return making
+
+
+def _single(school: _School) -> tuple[Arm, ...]:
+    layers = {"student_layers": ["features.1", "features.2"], "teacher_layers": ["features.2", "features.3"]}
+    return (
+        Arm(ALONE, school.alone, few=True),
+        Arm("KD, T = 4", school.taught(KD), ALONE, few=True),
+        Arm("DKD, T = 4, beta = 8", school.taught(DKD), ALONE, few=True),
+        Arm("NKD", school.taught({"method": "nkd", "temperature": 1.0, "gamma": 1.5}), ALONE),
+        Arm("KD, two teachers, mean of logits", school.taught({**KD, "combine": "mean_logits"}, by=2), ALONE),
+        Arm(
+            "KD, two teachers, mean of probabilities", school.taught({**KD, "combine": "mean_probabilities"}, by=2),
+            ALONE,
+        ),
+        Arm("features", school.taught({"method": "feature", **layers}), ALONE),
+        Arm("attention", school.taught({"method": "attention", **layers}), ALONE),
+        Arm("KD, T = 2", school.taught({**KD, "temperature": 2.0}), ALONE),
+        Arm("DKD, T = 2, beta = 2", school.taught({**DKD, "temperature": 2.0, "beta": 2.0}), ALONE),
+    )  # fmt: skip
+
+
+def _double(school: _School) -> tuple[Arm, ...]:
+    return (
+        Arm(ALONE_TWICE, school.then_alone),
+        Arm("KD, then KD", school.then_taught(KD, KD), ALONE_TWICE),
+        Arm("KD, then DKD", school.then_taught(KD, DKD), ALONE_TWICE),
+        Arm("KD, then DKD, two teachers", school.then_taught(KD, DKD, by=2), ALONE_TWICE),
+    )

@@ -1,0 +1,137 @@
+"""Makes what a table needs; what was made before with the same settings is taken from a folder."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.methods.making import Making, data_digest, spec_of
+from bench.operations import perform
+from bench.reporting import say
+from zoo_sdk.artifacts import ArtifactDescription
+from zoo_sdk.context import InputItem
+from zoo_vision.timing import processor_name
+
+DISTRIBUTIONS = ("numpy", "torch", "zoo-torch")
+MADE = "made.json"
+MODEL = Path("outputs/model")
+
+
+class Provenance(BaseModel):
+    """Where, when and by what something was made; ``load``: the load average when it was done."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    finished_at: datetime
+    seconds: float
+    commit: str
+    versions: dict[str, str]
+    processor: str
+    threads: int
+    load: float
+
+
+class Made(BaseModel):
+    """What a making left: its measurements, the description of its weights, and its provenance."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    measured: dict[str, float]
+    artifact: ArtifactDescription
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes networks from one data set, below ``cache``, which outlives the run."""
+
+    data: InputItem
+    cache: Path
+    threads: int
+
+    @property
+    def data_digest(self) -> str:
+        """Tells data sets apart."""
+        assert self.data.dataset is not None
+        return data_digest(self.data.reference, self.data.dataset.model_dump_json())
+
+    def digest(self, making: Making) -> str:
+        """The making's digest on this data."""
+        return making.digest(self.data_digest)
+
+    def make(self, making: Making) -> tuple[Made, InputItem]:
+        """What the making makes, from the cache if it was made before.
+
+        Raises:
+            ZooError: the operation, or one that it starts from, failed.
+
+        """
+        digest = self.digest(making)
+        folder = self.cache / digest[:32]
+        if not (folder / MADE).is_file():
+            inputs = {
+                port: tuple(
+                    self.make(source.making)[1].model_copy(update={"weight": source.weight}) for source in sources
+                )
+                for port, sources in making.inputs.items()
+            }
+            self._perform(making, inputs, folder)
+        made = Made.model_validate_json((folder / MADE).read_text(encoding="utf-8"))
+        return made, InputItem(reference=f"bench/{digest[:12]}@1", folder=folder / MODEL, artifact=made.artifact)
+
+    def _perform(self, making: Making, inputs: Mapping[str, tuple[InputItem, ...]], folder: Path) -> None:
+        say(f"{making.operation}, seed {making.seed}: {shown(making.params)}")
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        if any(port.name == "data" for port in spec_of(making.operation).inputs):
+            inputs = {**inputs, "data": (self.data,)}
+        outcome = perform(
+            making.operation, making.params, inputs, folder=partial, seed=making.seed, threads=self.threads
+        )
+        assert outcome.made is not None
+        assert outcome.made.artifact is not None
+        made = Made(
+            measured=dict(outcome.measured),
+            artifact=outcome.made.artifact,
+            provenance=provenance(outcome.seconds, self.threads),
+        )
+        for name in ("scratch", "checkpoints"):
+            shutil.rmtree(partial / name)
+        (partial / MADE).write_text(made.model_dump_json(indent=1), encoding="utf-8")
+        partial.rename(folder)
+
+
+def provenance(seconds: float, threads: int) -> Provenance:
+    """That of something that is done now."""
+    return Provenance(
+        finished_at=datetime.now(UTC),
+        seconds=round(seconds, 1),
+        commit=commit(),
+        versions={name: version(name) for name in DISTRIBUTIONS},
+        processor=processor_name(),
+        threads=threads,
+        load=round(os.getloadavg()[0], 2),
+    )
+
+
+def commit() -> str:
+    """The commit of the running code; with ``+`` where tracked files differ from it; empty outside a repository."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+        return subprocess.run(command, cwd=here, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def shown(params: Mapping[str, Any]) -> str:
+    """What tells a run from another one to people, on one line."""
+    names = ("architecture", "method", "epochs", "importance", "ratio", "weight_bits", "activation_bits")
+    return ", ".join(f"{name} = {params[name]}" for name in names if name in params)
