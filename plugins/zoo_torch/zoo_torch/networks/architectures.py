@@ -11,6 +11,8 @@ from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_torch.networks.names import ArchitectureName, OptionValue
 from zoo_torch.networks.narrowing import Widths, layer_widths, narrow_untrained, widths_of
 from zoo_torch.networks.small import SMALL_NETWORKS
+from zoo_torch.quantization.network import quantise
+from zoo_torch.quantization.scheme import QuantizationScheme
 
 ALLOWED_OPTIONS = frozenset({"drop_rate", "drop_path_rate", "img_size", "global_pool", "output_stride"})
 """Other options of timm name files, addresses or Python objects: nothing that a stranger's file may choose."""
@@ -20,6 +22,7 @@ class Architecture(BaseModel):
     """A network's description, kept as JSON in the metadata of a safetensors file.
 
     ``widths``: the narrowed layers of a pruned network, see :mod:`zoo_torch.networks.narrowing`.
+    ``quantization``: the layers that round to integers, see :mod:`zoo_torch.quantization.network`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +32,7 @@ class Architecture(BaseModel):
     in_chans: Annotated[int, Field(ge=1, le=64)] = 3
     options: dict[str, OptionValue] = Field(default_factory=dict, max_length=10)
     widths: Widths | None = None
+    quantization: QuantizationScheme | None = None
 
     @model_serializer(mode="wrap")
     def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -68,13 +72,13 @@ class Architecture(BaseModel):
 
         Raises:
             UnknownName: there is no such architecture; suggests the nearest.
-            InvalidInput: timm cannot build it so, or a width fits no layer of it.
+            InvalidInput: timm cannot build it so, or a width or a quantised layer fits no layer of it.
 
         """
         network = self._build_full()
         if self.widths is not None:
             narrow_untrained(network, self._with_own_classifier(network, self.widths))
-        return network
+        return network if self.quantization is None else quantise(network, self.quantization)
 
     def narrowed_as(self, network: nn.Module) -> Self:
         """The description of ``network``, which is this architecture with some layers narrowed.
