@@ -30,6 +30,7 @@ class Runtime(StrEnum):
     TORCH = "torch"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+    NUMPY = "numpy"
 
 
 _FORMATS = (
@@ -40,6 +41,13 @@ _FORMATS = (
     Format(name="openvino-ir", title="OpenVINO IR", suffixes=(".xml", ".bin"), runtime=Runtime.OPENVINO),
     Format(
         name="pickle", title="Python pickle", suffixes=(".pth", ".pt", ".pkl", ".bin", ".ckpt", ".tar"), executable=True
+    ),
+    Format(name="torchscript", title="TorchScript", suffixes=(".jit", ".pt"), runtime=Runtime.TORCH, executable=True),
+    Format(
+        name="zoo-integer",
+        title="Packed integer weights with their graph",
+        suffixes=(".integers",),
+        runtime=Runtime.NUMPY,
     ),
     Format(name="keras-h5", title="Keras HDF5", suffixes=(".h5", ".hdf5")),
     Format(name="idx", title="IDX arrays", suffixes=("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")),

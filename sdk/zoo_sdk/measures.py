@@ -35,6 +35,9 @@ _MEASURES = (
     Measure(name="parameters", unit="", direction="lower", title="Number of parameters"),
     Measure(name="macs", unit="", direction="lower", title="Multiply-accumulate operations for one sample"),
     Measure(name="effective_bits", unit="bit", direction="lower", title="Mean bits per weight"),
+    Measure(
+        name="effective_size_bytes", unit="bytes", direction="lower", title="Size of the weights packed to their bits"
+    ),
     Measure(name="train_seconds", unit="s", direction="lower", title="Wall time of the training"),
 )
 MEASURES = MappingProxyType({item.name: item for item in _MEASURES})

@@ -15,6 +15,8 @@ MAIN_FILE: Mapping[str, frozenset[str]] = MappingProxyType(
         "onnx": frozenset({"onnx"}),
         "openvino-ir": frozenset({"openvino-ir"}),
         "pickle": frozenset({"pickle", "opaque"}),
+        "torchscript": frozenset({"pickle", "opaque"}),
+        "zoo-integer": frozenset({"safetensors"}),
         "keras-h5": frozenset({"keras-h5"}),
         "idx": frozenset({"idx"}),
         "npz": frozenset({"npz"}),
