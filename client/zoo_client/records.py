@@ -144,6 +144,7 @@ class Job(TypedDict):
     cause: str | None
     error: dict[str, Any] | None
     result: str | None
+    cached_from: str | None
     mlflow_run_id: str | None
     mlflow_url: str | None
     created_by: str

@@ -113,7 +113,14 @@ class Demo:
         outputs: dict[str, str] | None = None,
     ) -> Job:
         with self._step(title) as say:
-            job = self.zoo.jobs.submit(operation, inputs=inputs, params=dict(params or {}), outputs=outputs, team=TEAM)
+            job = self.zoo.jobs.submit(
+                operation,
+                inputs=inputs,
+                params=dict(params or {}),
+                outputs=outputs,
+                team=TEAM,
+                cache="off",  # a second demo shows the work again
+            )
             job = self.zoo.jobs.wait(job["id"], on_event=say.hear)
             say(f"{operation} -> {job['result']}" if job["result"] else operation)
         return job

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription, FileEntry
+from zoo_sdk.names import Digest
 from zoo_sdk.operations import OperationManifest
 from zoo_sdk.vocabulary import FailureCause
 
@@ -19,13 +20,18 @@ class _Message(BaseModel):
 
 
 class WorkerRegistration(_Message):
-    """``POST worker/register``: who I am and what I can do.  Idempotent; sent at start and when forgotten."""
+    """``POST worker/register``: who I am and what I can do.  Idempotent; sent at start and when forgotten.
+
+    ``environment_digests``: by operation, a digest of everything of this worker that can change a result.  Two workers
+    with the same digest make the same from the same; the registry's result cache is built on it.
+    """
 
     protocol: int = PROTOCOL_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,119}$")
     queues: tuple[str, ...]
     operations: tuple[OperationManifest, ...]
     environment: dict[str, Any] = Field(default_factory=dict)
+    environment_digests: dict[str, Digest] = Field(default_factory=dict)
 
 
 class RegistrationReply(_Message):
@@ -150,11 +156,15 @@ class Measurement(_Message):
 
 
 class FinishReport(_Message):
-    """``POST worker/jobs/{job}/attempts/{n}/finish``: idempotent; refused with 409 when the lease is lost."""
+    """``POST worker/jobs/{job}/attempts/{n}/finish``: idempotent; refused with 409 when the lease is lost.
+
+    ``environment_digest``: as in :class:`WorkerRegistration`, of the environment in which the attempt began.
+    """
 
     outputs: dict[str, OutputReport] = Field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
     environment: dict[str, Any]
+    environment_digest: Digest | None = None
     mlflow_run_id: str | None = None
 
 

@@ -29,7 +29,9 @@ class VersionState(StrEnum):
 
 
 class LineageRole(StrEnum):
-    """What a parent was to its child."""
+    """What a parent was to its child.  ``reused_from``: the child has the parent's files, taken from the result cache
+    instead of being made again.
+    """
 
     BASE = "base"
     TEACHER = "teacher"
@@ -38,6 +40,7 @@ class LineageRole(StrEnum):
     TRAINED_ON = "trained_on"
     CALIBRATED_ON = "calibrated_on"
     EVALUATED_ON = "evaluated_on"
+    REUSED_FROM = "reused_from"
 
 
 class StrategyKind(StrEnum):

@@ -47,13 +47,29 @@ class WorkerAdmin(ReadOnlyAdmin):
 class JobAdmin(ReadOnlyAdmin):
     """Jobs, newest first."""
 
-    list_display = ("id", "operation", "team", "state", "attempt", "max_attempts", "cause", "owner", "created_at")
-    list_filter = ("state", "cause", "queue", "team")
+    list_display = (
+        "id",
+        "operation",
+        "team",
+        "state",
+        "attempt",
+        "max_attempts",
+        "cause",
+        "owner",
+        "from_cache",
+        "created_at",
+    )
+    list_filter = ("state", "cause", "queue", "team", ("cached_from", admin.EmptyFieldListFilter))
     list_select_related = ("operation", "team", "owner")
     search_fields = ("id", "operation__name", "team__name")
     ordering = ("-id",)
     actions = ("cancel", "retry")
     show_full_result_count = False
+
+    @admin.display(boolean=True, description="from the cache")
+    def from_cache(self, job: Job) -> bool:
+        """Whether it took the result of an equal job."""
+        return job.cached_from_id is not None
 
     @admin.action(description="Cancel the selected jobs")
     def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:

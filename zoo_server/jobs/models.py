@@ -8,6 +8,9 @@
     queued -> cancelled                   cancelled before anybody claimed it
     running -> cancelled                  the worker reports that it stopped, or its lease expires while cancelling
     failed | cancelled -> queued          somebody asks for a retry: max_attempts + 1
+
+A job whose result is already there (see :mod:`zoo_server.jobs.result_cache`) is ``succeeded`` from the beginning: no
+attempt, no bell.
 """
 
 from django.conf import settings
@@ -47,6 +50,7 @@ class Worker(models.Model):
     queues = ArrayField(models.CharField(max_length=60))
     operations = models.ManyToManyField(Operation, related_name="workers")
     environment = models.JSONField(default=dict)
+    environment_digests = models.JSONField(default=dict)
     registered_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField()
 
@@ -55,7 +59,12 @@ class Worker(models.Model):
 
 
 class Job(models.Model):
-    """One run of an operation; the row is the truth, the Celery message only a bell."""
+    """One run of an operation; the row is the truth, the Celery message only a bell.
+
+    ``work_digest`` says what is to be computed from what; empty if the result must not be kept for others.
+    ``cache_key`` is that with the environment in which it succeeded; only jobs that ran have one.  ``cached_from`` is
+    the job that ran, for one that took its result.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="jobs")
@@ -63,6 +72,9 @@ class Job(models.Model):
     params = models.JSONField()
     seed = models.BigIntegerField(default=0)
     outputs = models.JSONField(default=dict)
+    work_digest = models.CharField(max_length=71, blank=True)
+    cache_key = models.CharField(max_length=71, blank=True)
+    cached_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reused_by")
     queue = models.CharField(max_length=60)
     priority = models.PositiveSmallIntegerField(default=5)
     state = models.CharField(max_length=10, choices=choices_of(JobState), default=JobState.QUEUED)
@@ -87,6 +99,7 @@ class Job(models.Model):
             models.Index(fields=["state", "available_at"], name="job_to_ring"),
             models.Index(fields=["state", "lease_until"], name="job_lease"),
             models.Index(fields=["team", "-id"], name="job_by_team"),
+            models.Index(fields=["cache_key", "-id"], condition=~models.Q(cache_key=""), name="job_by_cache_key"),
         ]
 
     def __str__(self) -> str:

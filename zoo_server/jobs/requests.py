@@ -1,6 +1,6 @@
 """What callers ask of this app, as typed and bounded data (the bodies of ``POST jobs``)."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,6 +27,10 @@ class JobSubmission(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     outputs: dict[str, str] = Field(default_factory=dict, max_length=32)
     seed: int = Field(0, ge=0, le=2**63 - 1)
+    cache: Literal["use", "refresh", "off"] = Field(
+        "use",
+        description="use: take the result of an equal job; refresh: run, and keep it for others; off: run only.",
+    )
     priority: int = Field(5, ge=0, le=9, description="9 runs first, 0 last.")
     max_attempts: int = Field(3, ge=1, le=10)
     time_limit_seconds: int | None = Field(None, ge=1, le=30 * 86400, description="Default: the operation's own limit.")

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from zoo_sdk.errors import NotFound, UnknownName
 from zoo_sdk.vocabulary import JobState
-from zoo_server.catalog.models import Artifact, Version, VersionFile
+from zoo_server.catalog.models import Artifact, Metric, Version, VersionFile
 from zoo_server.jobs.models import Job, JobAttempt, JobEvent, JobInput, Operation, Worker
 from zoo_server.jobs.services.attempts import check_fence
 from zoo_server.rest.principals import Principal
@@ -68,9 +68,32 @@ def filtered_jobs(*, principal: Principal, filters: JobFilters) -> QuerySet[Job]
 
 
 def results_of(jobs: Iterable[Job]) -> dict[UUID, Version]:
-    """The versions that these jobs made, by job id."""
-    made = Version.objects.select_related("repository__team").filter(job_id__in=[job.pk for job in jobs])
-    return {version.job_id: version for version in made if version.job_id is not None}
+    """The versions that these jobs made or took from the result cache, by job id."""
+    found = list(jobs)
+    makers = {job.pk for job in found} | {job.cached_from_id for job in found if job.cached_from_id}
+    rows = Version.objects.select_related("repository__team").filter(job_id__in=makers)
+    made = {version.job_id: version for version in rows}
+    results = {job.pk: made.get(job.pk) or made.get(job.cached_from_id) for job in found}
+    return {job_id: version for job_id, version in results.items() if version is not None}
+
+
+def measurements_of(jobs: Iterable[Job]) -> dict[UUID, list[Metric]]:
+    """What these jobs measured, or took from the result cache, by job id: of the version that they made or measured.
+
+    Two queries and those of :func:`results_of`; ``jobs`` come with their operation.
+    """
+    found = list(jobs)
+    subjects = {job_id: version.pk for job_id, version in results_of(found).items()}
+    ports = {(job.pk, port["name"]) for job in found for port in job.operation.manifest["inputs"] if port["measured"]}
+    for item in JobInput.objects.filter(job__in=found, position=0).order_by("port"):
+        if (item.job_id, item.port) in ports:
+            subjects[item.job_id] = item.version_id
+    makers = {job.pk: job.cached_from_id or job.pk for job in found}
+    by_subject: dict[tuple[UUID | None, UUID | None], list[Metric]] = {}
+    rows = Metric.objects.filter(job_id__in=set(makers.values()), version_id__in=set(subjects.values()))
+    for metric in rows.order_by("id"):
+        by_subject.setdefault((metric.job_id, metric.version_id), []).append(metric)
+    return {job_id: by_subject.get((maker, subjects.get(job_id)), []) for job_id, maker in makers.items()}
 
 
 def attempts_of(job: Job) -> QuerySet[JobAttempt]:

@@ -90,6 +90,7 @@ def job_facts(job: Job) -> list[tuple[str, object]]:
         ("seed", str(job["seed"])),
         ("progress", _progress_text(job)),
         ("result", job["result"]),
+        ("from the cache", f"of job {job['cached_from']}" if job.get("cached_from") else ""),
         ("cause", job["cause"]),
         ("error", error.get("message")),
         ("hint", error.get("hint")),

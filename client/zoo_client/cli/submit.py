@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,8 +19,10 @@ from zoo_sdk.errors import InvalidInput
 MAX_PARAMS_BYTES = 1024 * 1024
 FIXED_OPTIONS = (
     "--param", "--params-file", "--output", "--team", "--seed", "--priority", "--max-attempts", "--time-limit",
-    "--key", "--watch", "--json", "--url", "--token", "--help",
+    "--cache", "--no-cache", "--key", "--watch", "--json", "--url", "--token", "--help",
 )  # fmt: skip
+
+CacheChoice = Literal["use", "refresh", "off"]
 
 submit = single()
 
@@ -55,6 +57,10 @@ def submit_command(  # noqa: PLR0913  one option for each field of the submissio
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="Higher is sooner.")] = None,
     max_attempts: Annotated[int | None, typer.Option(min=1, help="Attempts, if workers are lost.")] = None,
     time_limit: Annotated[int | None, typer.Option(min=1, help="Seconds after which it is stopped.")] = None,
+    cache: Annotated[
+        CacheChoice, typer.Option(help="Take an equal job's result; run and keep (refresh); or just run (off).")
+    ] = "use",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="The same as --cache off.")] = False,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key answers the same job.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job to its end.")] = False,
     wants_help: Annotated[bool, typer.Option("--help", help="Show the operation's ports and parameters.")] = False,
@@ -75,9 +81,12 @@ def submit_command(  # noqa: PLR0913  one option for each field of the submissio
             params=params,
             outputs=read_outputs(manifest, output or ()),
             idempotency_key=key,
+            cache="off" if no_cache else cache,
             **given(team=team, seed=seed, priority=priority, max_attempts=max_attempts, time_limit_seconds=time_limit),
         )
-        if watch:
+        if job.get("cached_from"):
+            session.show(job, lambda: fields(job_facts(job)))
+        elif watch:
             session.note(f"Job {job['id']} is queued on {job['queue']}.")
             watch_job(session, client, job["id"])
         else:

@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=zoo_server.rest.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('external_uri', models.CharField(blank=True, max_length=500)),
-                ('role', models.CharField(choices=[('base', 'base'), ('teacher', 'teacher'), ('initialised_from', 'initialised from'), ('converted_from', 'converted from'), ('trained_on', 'trained on'), ('calibrated_on', 'calibrated on'), ('evaluated_on', 'evaluated on')], max_length=20)),
+                ('role', models.CharField(choices=[('base', 'base'), ('teacher', 'teacher'), ('initialised_from', 'initialised from'), ('converted_from', 'converted from'), ('trained_on', 'trained on'), ('calibrated_on', 'calibrated on'), ('evaluated_on', 'evaluated on'), ('reused_from', 'reused from')], max_length=20)),
                 ('weight', models.FloatField(blank=True, null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('child', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parent_edges', to='catalog.version')),

@@ -33,7 +33,10 @@ class JobErrorBody(_Body):
 
 
 class JobBody(_Body):
-    """A job.  ``started_at`` is the start of its newest attempt; ``result`` the version that it made."""
+    """A job.  ``started_at`` is the start of its newest attempt; ``result`` the version that it made.
+
+    ``cached_from``: the equal job whose result it took from the result cache, instead of being run.
+    """
 
     id: UUID
     team: str
@@ -57,6 +60,7 @@ class JobBody(_Body):
     cause: str | None
     error: JobErrorBody | None
     result: str | None
+    cached_from: UUID | None
     mlflow_run_id: str | None
     mlflow_url: str | None
     created_by: str

@@ -54,6 +54,7 @@ def job_body(job: Job, result: Version | None) -> JobBody:
         cause=job.cause or None,
         error=_error(job.error),
         result=str(result) if result else None,
+        cached_from=job.cached_from_id,
         mlflow_run_id=job.mlflow_run_id or None,
         mlflow_url=mlflow_url(job),
         created_by=job.created_by.username,

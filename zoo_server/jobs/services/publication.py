@@ -36,7 +36,7 @@ class InvalidReport(InvalidInput):
 
 
 @dataclass(frozen=True)
-class _Work:
+class Publication:
     """A job with what its result is made from."""
 
     job: Job
@@ -50,6 +50,12 @@ class _Work:
         ports = [port for port in self.manifest.inputs if port.role in BASE_ROLES and self.inputs[port.name]]
         return self.inputs[ports[0].name][0].version if ports else None
 
+    @cached_property
+    def measured(self) -> JobInput | None:
+        """The input that measurements are about; None: they are about the made version."""
+        ports = [port.name for port in self.manifest.inputs if port.measured and self.inputs[port.name]]
+        return self.inputs[ports[0]][0] if ports else None
+
 
 def publish(job: Job, report: FinishReport) -> Version | None:
     """Make what the report says, inside the caller's transaction; None for an operation that only measures.
@@ -58,18 +64,20 @@ def publish(job: Job, report: FinishReport) -> Version | None:
         InvalidReport, InvalidInput, Conflict ...: the report does not fit the operation, the uploads or the catalogue.
 
     """
-    work = _work_of(job)
+    work = publication_of(job)
     files, artifacts = _merged_outputs(work.manifest, report.outputs)
     version = None
     if work.manifest.outputs:
-        version = _make_version(work, files, artifacts)
-        _add_lineage(work, version)
-        _add_strategy(work, version)
+        blobs = _uploaded_blobs(job, files)
+        notes = f"Made by {job.operation.name}, job {job.pk}."
+        version = make_version(work, [(file.path, blobs[file.sha256]) for file in files], artifacts, notes)
+        add_lineage(work, version)
+        add_strategy(work, version, made_by=job.pk)
     _add_metrics(work, version, report.measurements)
     return seal_version(principal=work.owner, version=version) if version is not None else None
 
 
-def _work_of(job: Job) -> _Work:
+def publication_of(job: Job) -> Publication:
     """The made version belongs to the submitter, whose rights were checked at submission; the work is done since."""
     manifest = OperationManifest.model_validate(job.operation.manifest)
     rows = list(job.inputs.select_related("version__repository__team", "artifact").order_by("port", "position"))
@@ -80,7 +88,7 @@ def _work_of(job: Job) -> _Work:
         scopes=frozenset({Scope.READ, Scope.WRITE}),
         is_superuser=True,
     )
-    return _Work(job, manifest, inputs, owner)
+    return Publication(job, manifest, inputs, owner)
 
 
 def _merged_outputs(
@@ -127,17 +135,13 @@ def _check_output(manifest: OperationManifest, port: Port, output: OutputReport)
                 raise InvalidReport(f"The artifact {artifact.name!r} names {path!r}, which is not among the files.")
 
 
-def _make_version(work: _Work, files: Sequence[FileEntry], artifacts: Sequence[ArtifactDescription]) -> Version:
-    job = work.job
-    blobs = _uploaded_blobs(job, files)
-    version = create_version(
-        principal=work.owner,
-        repository=_target_of(work),
-        notes=f"Made by {job.operation.name}, job {job.pk}.",
-        job_id=job.pk,
-    )
-    for file in files:
-        add_file(principal=work.owner, version=version, path=file.path, blob=blobs[file.sha256])
+def make_version(
+    work: Publication, files: Sequence[tuple[str, Blob]], artifacts: Sequence[ArtifactDescription], notes: str
+) -> Version:
+    """A draft of the job's own in its target, with these files (path and bytes) and artifacts."""
+    version = create_version(principal=work.owner, repository=_target_of(work), notes=notes, job_id=work.job.pk)
+    for path, blob in files:
+        add_file(principal=work.owner, version=version, path=path, blob=blob)
     for artifact in artifacts:
         add_artifact(principal=work.owner, version=version, description=artifact)
     return version
@@ -161,7 +165,7 @@ def _uploaded_blobs(job: Job, files: Sequence[FileEntry]) -> dict[str, Blob]:
     return blobs
 
 
-def _target_of(work: _Work) -> Repository:
+def _target_of(work: Publication) -> Repository:
     """The model that takes the result; made if it is not there, also when another job makes it at this moment."""
     if not work.job.outputs:
         raise InvalidReport(f"Job {work.job.pk} does not say which model takes its result.")
@@ -180,7 +184,7 @@ def _target_of(work: _Work) -> Repository:
         return rows.get()
 
 
-def _description_of(work: _Work) -> RepositoryFields:
+def _description_of(work: Publication) -> RepositoryFields:
     """A new model is described like its base, and is no more visible than any model that it comes from."""
     fields: RepositoryFields = {}
     if work.base is not None:
@@ -194,7 +198,7 @@ def _description_of(work: _Work) -> RepositoryFields:
     return fields
 
 
-def _add_lineage(work: _Work, version: Version) -> None:
+def add_lineage(work: Publication, version: Version) -> None:
     """One edge for each input of a port with a role; a version that came in twice in one role leaves one edge."""
     seen: set[tuple[UUID, LineageRole]] = set()
     for port in work.manifest.inputs:
@@ -207,7 +211,8 @@ def _add_lineage(work: _Work, version: Version) -> None:
                 add_parent(principal=work.owner, version=version, role=port.role, parent=item.version, weight=weight)
 
 
-def _add_strategy(work: _Work, version: Version) -> None:
+def add_strategy(work: Publication, version: Version, *, made_by: UUID) -> None:
+    """The base's strategy and then this step, which the job ``made_by`` carried out."""
     manifest = work.manifest
     if manifest.strategy is None:
         raise InvalidReport(f"{manifest.name} makes a model but names no kind of step.")
@@ -217,15 +222,14 @@ def _add_strategy(work: _Work, version: Version) -> None:
         method=method[:100] if isinstance(method, str) and method else manifest.method,
         parameters=work.job.params,
         operation=manifest.name,
-        job_id=work.job.pk,
+        job_id=made_by,
     )
     inherit_strategy(principal=work.owner, version=version, base=work.base, step=step)
 
 
-def _add_metrics(work: _Work, version: Version | None, measurements: Sequence[Measurement]) -> None:
+def _add_metrics(work: Publication, version: Version | None, measurements: Sequence[Measurement]) -> None:
     """The measurements are about the ``measured`` input if the operation has one, else about the made version."""
-    ports = [port.name for port in work.manifest.inputs if port.measured and work.inputs[port.name]]
-    measured = work.inputs[ports[0]][0] if ports else None
+    measured = work.measured
     subject = measured.version if measured else version
     if not measurements:
         return
@@ -249,7 +253,7 @@ def _add_metrics(work: _Work, version: Version | None, measurements: Sequence[Me
         )
 
 
-def _dataset_of(work: _Work, port: str | None) -> Version | None:
+def _dataset_of(work: Publication, port: str | None) -> Version | None:
     if port is None:
         return None
     known = [item.name for item in work.manifest.inputs if item.kind == RepositoryKind.DATASET]

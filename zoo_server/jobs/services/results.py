@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from zoo_sdk.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from zoo_sdk.messages import FinishReport
 from zoo_sdk.vocabulary import FailureCause, JobState
+from zoo_server.jobs.cache_keys import cache_key
 from zoo_server.jobs.models import Job
 from zoo_server.jobs.services.attempts import check_fence, close_attempt, is_repeated, locked_job
 from zoo_server.jobs.services.outcomes import keep_run_id
@@ -57,9 +58,17 @@ def finish_job(*, principal: Principal, job_id: UUID, attempt: int, report: Fini
             )
             return job
         LOG.info("Job %s made %s.", job_id, version)
+        _keep_for_others(job, report)
         close_attempt(job=job, state=JobState.SUCCEEDED, environment=report.environment, report_digest=digest)
         end_job(actor=principal, job=job, state=JobState.SUCCEEDED)
     return job
+
+
+def _keep_for_others(job: Job, report: FinishReport) -> None:
+    """From now on an equal job may take this result, if the environment is known and nobody forbade it."""
+    if job.work_digest and report.environment_digest:
+        key = cache_key(work_digest=job.work_digest, environment_digest=report.environment_digest)
+        Job.objects.filter(pk=job.pk).update(cache_key=key)
 
 
 def _as_error(error: Exception) -> dict[str, Any]:

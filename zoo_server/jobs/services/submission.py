@@ -14,8 +14,10 @@ from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.models import Membership, Team
 from zoo_server.accounts.selectors import deny, team_for, team_scopes
 from zoo_server.audit.services import record_event
+from zoo_server.jobs.cache_keys import Work, work_digests
 from zoo_server.jobs.models import IdempotencyKey, Job, JobDispatch, JobInput, Operation
 from zoo_server.jobs.requests import JobSubmission
+from zoo_server.jobs.result_cache import CachedResult, cached_results, look_up
 from zoo_server.jobs.selectors import newest_operations
 from zoo_server.jobs.services.dispatch import ring_after_commit
 from zoo_server.jobs.services.faults import Fault, InvalidSubmission, known_names
@@ -23,12 +25,13 @@ from zoo_server.jobs.services.idempotency import check_key, job_of_key
 from zoo_server.jobs.services.inputs import ChosenInput, choose_inputs
 from zoo_server.jobs.services.parameters import check_params
 from zoo_server.jobs.services.ports import BASE_ROLES
+from zoo_server.jobs.services.reuse import reuse_result
 from zoo_server.jobs.services.stored import digest_of
 from zoo_server.rest.principals import Principal
 
 
 @dataclass
-class _Plan:
+class SubmissionPlan:
     """A submission on its way to a job: what has been found out, and what is wrong."""
 
     principal: Principal
@@ -41,11 +44,20 @@ class _Plan:
     team: Team | None = None
     outputs: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def work(self) -> Work:
+        """What is to be computed, for the result cache."""
+        target = next(iter(self.outputs.values()), None)
+        return Work(self.operation, self.params, self.submission.seed, self.inputs, target)
+
 
 def submit_job(
     *, principal: Principal, submission: JobSubmission, idempotency_key: str | None = None
 ) -> tuple[Job, bool]:
     """Check everything and queue the job; its bell rings after the commit.  Returns the job and whether it is new.
+
+    If the result cache has what the job would make (and the submission does not forbid it), the job has succeeded
+    before this returns, and nothing is run.
 
     With ``idempotency_key``, the same submission by the same user answers with the job that the first one made, also
     when both arrive at once.
@@ -62,7 +74,7 @@ def submit_job(
     known = job_of_key(user_id=user_id, key=idempotency_key, request_digest=digest)
     if known is not None:
         return known, False
-    plan = _plan(principal, submission)
+    plan = plan_submission(principal=principal, submission=submission)
     try:
         with transaction.atomic():
             return _write(plan, idempotency_key, digest), True
@@ -81,7 +93,8 @@ def user_id_of(principal: Principal) -> UUID:
     return principal.user_id
 
 
-def _plan(principal: Principal, submission: JobSubmission) -> _Plan:
+def plan_submission(*, principal: Principal, submission: JobSubmission) -> SubmissionPlan:
+    """Everything that submitting would find out, without submitting; raises the same errors."""
     offered = {row.name: row for row in newest_operations()}
     operation = offered.get(submission.operation)
     if operation is None:
@@ -96,7 +109,7 @@ def _plan(principal: Principal, submission: JobSubmission) -> _Plan:
             ]
         )
     manifest = OperationManifest.model_validate(operation.manifest)
-    plan = _Plan(principal, submission, operation, manifest)
+    plan = SubmissionPlan(principal, submission, operation, manifest)
     plan.params, faults = check_params(schema=manifest.params_schema, given=submission.params)
     plan.faults += faults
     plan.inputs, faults = choose_inputs(principal=principal, manifest=manifest, requested=submission.inputs_by_port())
@@ -114,7 +127,7 @@ def _base_input(inputs: list[ChosenInput]) -> ChosenInput | None:
     return next((item for item in inputs if item.port.role in BASE_ROLES), None)
 
 
-def _output_target(plan: _Plan) -> Reference | None:
+def _output_target(plan: SubmissionPlan) -> Reference | None:
     """The repository for the result, or None if the operation makes none or it is not known."""
     ports = {port.name: port for port in plan.manifest.outputs}
     targets: dict[str, Reference] = {}
@@ -148,7 +161,7 @@ def _output_target(plan: _Plan) -> Reference | None:
     return Reference(team=repository.team.name, name=repository.name)
 
 
-def _team_of(plan: _Plan, target: Reference | None) -> Team | None:
+def _team_of(plan: SubmissionPlan, target: Reference | None) -> Team | None:
     """The job's team: as asked; else that of the output, of an input where the caller may submit, or its only one."""
     principal, named = plan.principal, plan.submission.team or (target.team if target else None)
     if named:
@@ -174,7 +187,7 @@ def _team_of(plan: _Plan, target: Reference | None) -> Team | None:
     return None
 
 
-def _check_target(plan: _Plan, target: Reference | None) -> None:
+def _check_target(plan: SubmissionPlan, target: Reference | None) -> None:
     """The result goes to a model of the job's own team, into which the caller may write."""
     if target is None or plan.team is None:
         return
@@ -189,8 +202,38 @@ def _check_target(plan: _Plan, target: Reference | None) -> None:
     plan.outputs = {first: f"{target.team}/{target.name}"}
 
 
-def _write(plan: _Plan, idempotency_key: str | None, digest: str) -> Job:
-    """Job, inputs, bell and audit event: all or nothing."""
+def cached_result(*, principal: Principal, submission: JobSubmission) -> CachedResult | None:
+    """The result that submitting this would take from the cache, without submitting; raises what submitting raises."""
+    work = plan_submission(principal=principal, submission=submission).work
+    return cached_results(principal=principal, works=[work])[0] if submission.cache == "use" else None
+
+
+def _write(plan: SubmissionPlan, idempotency_key: str | None, digest: str) -> Job:
+    """Job, inputs, bell and audit event, or the result of an equal job: all or nothing."""
+    work, mode = plan.work, plan.submission.cache
+    work_digest = work_digests([work])[0] if work.is_repeatable and mode != "off" else ""
+    found = None
+    if work_digest and mode == "use":
+        found = look_up(principal=plan.principal, works=[work], digests=[work_digest])[0]
+    job = _write_job(plan, work_digest)
+    if idempotency_key:
+        IdempotencyKey.objects.create(
+            user_id=user_id_of(plan.principal), key=idempotency_key, request_digest=digest, job=job
+        )
+    details = {
+        "operation": str(plan.operation),
+        "inputs": [f"{item.port.name}: {item.version}" for item in plan.inputs],
+        "outputs": plan.outputs,
+    }
+    record_event(actor=plan.principal, action="job.submitted", subject=job, team=job.team.name, details=details)
+    if found is not None:
+        return reuse_result(principal=plan.principal, job=job, cached=found)
+    JobDispatch.objects.create(job=job, due_at=Now())
+    ring_after_commit(job)
+    return job
+
+
+def _write_job(plan: SubmissionPlan, work_digest: str) -> Job:
     if plan.team is None:
         raise InvalidInput("The job has no team.", facts={"field": "team"})
     submission, manifest = plan.submission, plan.manifest
@@ -200,6 +243,7 @@ def _write(plan: _Plan, idempotency_key: str | None, digest: str) -> Job:
         params=plan.params,
         seed=submission.seed,
         outputs=plan.outputs,
+        work_digest=work_digest,
         queue=manifest.queue,
         priority=submission.priority,
         max_attempts=submission.max_attempts,
@@ -208,10 +252,6 @@ def _write(plan: _Plan, idempotency_key: str | None, digest: str) -> Job:
         created_by_id=user_id_of(plan.principal),
     )
     job.save(force_insert=True)
-    if idempotency_key:
-        IdempotencyKey.objects.create(
-            user_id=user_id_of(plan.principal), key=idempotency_key, request_digest=digest, job=job
-        )
     JobInput.objects.bulk_create(
         JobInput(
             job=job,
@@ -223,12 +263,4 @@ def _write(plan: _Plan, idempotency_key: str | None, digest: str) -> Job:
         )
         for item in plan.inputs
     )
-    JobDispatch.objects.create(job=job, due_at=Now())
-    details = {
-        "operation": str(plan.operation),
-        "inputs": [f"{item.port.name}: {item.version}" for item in plan.inputs],
-        "outputs": plan.outputs,
-    }
-    record_event(actor=plan.principal, action="job.submitted", subject=job, team=plan.team.name, details=details)
-    ring_after_commit(job)
     return job

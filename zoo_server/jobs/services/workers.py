@@ -75,7 +75,10 @@ def register_worker(*, principal: Principal, registration: WorkerRegistration) -
                 f"The worker name {worker.name!r} belongs to another user.", hint="Set ZOO_WORKER_NAME to another name."
             )
         Worker.objects.filter(pk=worker.pk).update(
-            queues=list(registration.queues), environment=storable(registration.environment), last_seen_at=Now()
+            queues=list(registration.queues),
+            environment=storable(registration.environment),
+            environment_digests=registration.environment_digests,
+            last_seen_at=Now(),
         )
         before = set(worker.operations.values_list("pk", flat=True))
         offered = {operation.pk for operation in operations}
