@@ -13,6 +13,7 @@ from zoo_sdk.errors import InvalidInput
 if TYPE_CHECKING:
     from zoo_vision.datasets import ImageSplit
 
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 STATISTICS_SAMPLE = 4096
 _INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -104,15 +105,34 @@ def native_preprocessing(split: "ImageSplit") -> Preprocessing:
 
 
 def _resized(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """The shorter side becomes ``resize``, the longer one is rounded down (as torchvision does)."""
-    height, width = image.shape[:2]
     target = preprocessing.resize
-    if target is None or min(height, width) == target:
+    if target is None or min(image.shape[:2]) == target:
         return image
-    size = (target, int(target * height / width)) if width <= height else (int(target * width / height), target)
+    return resized_to(image, _size_for(image, target), preprocessing.interpolation)
+
+
+def _size_for(image: NDArray[np.uint8], shorter_side: int) -> tuple[int, int]:
+    """The shorter side becomes ``shorter_side``, the longer one is rounded down (as torchvision does)."""
+    height, width = image.shape[:2]
+    if width <= height:
+        return int(shorter_side * height / width), shorter_side
+    return shorter_side, int(shorter_side * width / height)
+
+
+def resized_to(image: NDArray[np.uint8], size: tuple[int, int], interpolation: Interpolation) -> NDArray[np.uint8]:
+    """One picture, (H, W) or (H, W, C), as (height, width[, C]) of ``size``; Pillow's filters, which antialias."""
+    if image.shape[:2] == size:
+        return image
     flat = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
-    picture = Image.fromarray(np.ascontiguousarray(flat))
-    return np.asarray(picture.resize(size, _INTERPOLATIONS[preprocessing.interpolation]), dtype=np.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(flat)).resize(size[::-1], _INTERPOLATIONS[interpolation])
+    return np.asarray(picture, dtype=np.uint8).reshape(*size, *image.shape[2:])
+
+
+def reduced(image: NDArray[np.uint8], shorter_side: int, interpolation: Interpolation) -> NDArray[np.uint8]:
+    """One picture with its shorter side at most ``shorter_side``, resized as a preprocessing does it."""
+    if min(image.shape[:2]) <= shorter_side:
+        return image
+    return resized_to(image, _size_for(image, shorter_side), interpolation)
 
 
 def _cropped(images: NDArray[np.uint8], crop: tuple[int, int]) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 
 from zoo_sdk.context import InputItem, Inputs, OperationContext
@@ -15,6 +14,7 @@ from zoo_torch.distillation.teachers import Teacher, Teachers, cache_fits, check
 from zoo_torch.networks.weights import load_weights
 from zoo_torch.training.batches import Batch
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
+from zoo_torch.training.losses import label_loss
 from zoo_torch.training.method import Objective
 from zoo_torch.training.results import hand_over
 from zoo_torch.training.trainer import Trainer, TrainingData
@@ -48,15 +48,13 @@ def _objective(trainer: Trainer, teachers: Teachers, params: DistillParams) -> O
     """(1 - w) CE + w T^2 KL.  Without augmentation the teachers see every picture once per job, not once per epoch."""
     positions, classes = trainer.batches.positions, len(trainer.data.train.classes)
     answers: Tensor | None = None
-    if params.augmentation == "none" and params.epochs > 1 and cache_fits(len(positions), classes):
+    if params.keeps_pictures and params.epochs > 1 and cache_fits(len(positions), classes):
         answers = teachers.answer_all(trainer.data.train, positions, trainer.context)
     offset = trainer.data.preprocessing.label_offset
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:
-        truth = F.cross_entropy(logits, batch.labels.to(logits.device), label_smoothing=params.label_smoothing)
-        target = (
-            teachers.answer(batch.pictures).clone() if answers is None else answers[batch.indices].to(logits.device)
-        )
+        truth = label_loss(logits, batch, params.label_smoothing)
+        target = teachers.answer(batch).clone() if answers is None else answers[batch.indices].to(logits.device)
         imitation = distillation_loss(logits[:, offset:], target, params.temperature)
         return (1 - params.kd_weight) * truth + params.kd_weight * imitation
 

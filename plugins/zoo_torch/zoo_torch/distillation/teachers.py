@@ -12,7 +12,7 @@ from zoo_sdk.context import InputItem, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_torch.distillation.losses import Combination, combine_teachers
 from zoo_torch.networks.weights import load_weights
-from zoo_torch.training.batches import as_inputs
+from zoo_torch.training.batches import Batch, as_inputs
 from zoo_torch.training.data import check_channels, model_preprocessing
 from zoo_vision.agreement import check_pictures_fit
 from zoo_vision.datasets import ImageSplit, Pictures
@@ -41,11 +41,11 @@ class Teachers:
     device: torch.device
 
     @torch.inference_mode()
-    def answer(self, pictures: Pictures) -> Tensor:
-        """Log-probabilities at the temperature, (batch, classes), for raw pictures."""
+    def answer(self, seen: Batch | Pictures) -> Tensor:
+        """Log-probabilities at the temperature, (batch, classes), for raw pictures or a batch of them."""
         logits = []
         for member in self.members:
-            outputs = member.network(as_inputs(pictures, member.preprocessing, self.device))
+            outputs = member.network(as_inputs(seen, member.preprocessing, self.device))
             # A background class has no counterpart in the data set.
             logits.append(outputs[:, member.preprocessing.label_offset :])
         weights = [member.weight for member in self.members]

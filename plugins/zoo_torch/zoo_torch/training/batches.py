@@ -1,124 +1,207 @@
 """Training batches: torch's DataLoader over the pictures of a split, augmented while they are still pixels."""
 
+import math
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from zoo_sdk.artifacts import Preprocessing
-from zoo_vision.datasets import ImageSplit, Pictures
-from zoo_vision.preprocessing import prepare
+from zoo_sdk.errors import InvalidInput
+from zoo_torch.training.augmentation import Augmenter
+from zoo_torch.training.chance import Purpose, generator_for
+from zoo_torch.training.mixing import Mixing, draw_mixing
+from zoo_torch.training.params import TrainingParams
+from zoo_vision.datasets import ArrayPictures, ImageSplit, Pictures
+from zoo_vision.preprocessing import prepare, reduced
 
-Augmentation = Literal["none", "flip", "flip_crop"]
-SHIFT_DIVISOR = 8
+FOLDER_WORKERS = 2
+PREFETCHED_BATCHES = 2
+"""Of each worker process: bounds the memory of pictures that wait."""
 
 
 class Batch(NamedTuple):
-    """``pictures`` as they were seen (after augmentation, before preprocessing), with int64 labels.
+    """``pictures`` as they were seen (after augmentation, before preprocessing), with their own int64 ``labels``.
 
-    ``indices`` count within :attr:`TrainingBatches.positions`.
+    ``indices`` count within :attr:`TrainingBatches.positions`.  ``mixing``: how the pictures are mixed in pairs, after
+    each network's own preprocessing; :func:`as_inputs` does it, and :meth:`soft_labels` says what the mixture is.
+    ``framed``: the pictures show what every network is to see, so they are resized to its input and not cropped.
     """
 
     pictures: Pictures
     indices: Tensor
     labels: Tensor
+    mixing: Mixing | None = None
+    framed: bool = False
+
+    def soft_labels(self, outputs: int, label_smoothing: float = 0.0) -> Tensor:
+        """The target distribution of each sample, float32 (batch, outputs) on the CPU."""
+        targets = F.one_hot(self.labels, outputs).float()
+        if self.mixing is not None:
+            targets = torch.lerp(targets[self.mixing.permutation], targets, self.mixing.share)
+        return targets * (1 - label_smoothing) + label_smoothing / outputs
 
 
-class _SplitDataset(Dataset[Batch]):
-    """Hands the DataLoader whole batches, so that pictures are fetched and augmented together."""
+def as_inputs(
+    seen: Batch | Pictures, preprocessing: Preprocessing, device: torch.device, *, channels_last: bool = True
+) -> Tensor:
+    """Float32 (batch, C, H, W) on the device: how a network with this preprocessing sees a batch, or plain pictures.
 
-    def __init__(
-        self, split: ImageSplit, positions: NDArray[np.int64], augmentation: Augmentation, label_offset: int
-    ) -> None:
-        self._split = split
-        self._positions = positions
-        self._augmentation = augmentation
-        self._labels = torch.from_numpy(split.labels[positions] + label_offset)
-        self.generator = np.random.default_rng(0)
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        chosen = torch.tensor(indices)
-        pictures = augmented(self._split.source.take(self._positions[indices]), self._augmentation, self.generator)
-        return Batch(pictures, chosen, self._labels[chosen])
+    A batch is mixed here, so that it is the same mixture for every network.
+    """
+    batch = seen if isinstance(seen, Batch) else None
+    pictures: Any = batch.pictures if batch is not None else seen
+    if batch is not None and batch.framed:
+        preprocessing = _without_framing(pictures, preprocessing)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    tensor = torch.from_numpy(prepare(pictures, preprocessing)).to(device, memory_format=layout, non_blocking=True)
+    return tensor if batch is None or batch.mixing is None else batch.mixing.apply(tensor)
 
 
-def _as_is(batch: Any) -> Any:
-    return batch
+def _without_framing(pictures: Pictures, preprocessing: Preprocessing) -> Preprocessing:
+    """The preprocessing with a resize that just covers the network's input."""
+    height, width = pictures[0].shape[:2]
+    factor = max(preprocessing.crop[0] / height, preprocessing.crop[1] / width)
+    resize = None if factor == 1 else math.ceil(factor * min(height, width))
+    return preprocessing.model_copy(update={"resize": resize})
+
+
+class _Drawn(NamedTuple):
+    """A part of a batch as it comes from a worker process.
+
+    Arrays and no tensors: torch hands those over in shared memory, of which containers have little.
+    """
+
+    pictures: Pictures
+    indices: NDArray[np.int64]
+
+
+class _EpochDataset(Dataset[_Drawn]):
+    """The parts of an epoch's batches, in order; item n is part ``n % parts`` of step ``n // parts``."""
+
+    def __init__(self, batches: "TrainingBatches", epoch: int) -> None:
+        self._batches = batches
+        self._epoch = epoch
+        self._order = generator_for(Purpose.ORDER, batches.seed, epoch).permutation(len(batches.positions))
+
+    def __getitem__(self, number: int) -> _Drawn:
+        batches = self._batches
+        step, part = divmod(number, batches.parts)
+        generator = generator_for(Purpose.AUGMENTATION, batches.seed, self._epoch, step)
+        draws = batches.augmenter.draw(batches.batch_size, generator)
+        which = batches.rows_of(part)
+        indices = self._order[step * batches.batch_size :][: batches.batch_size][which]
+        pictures = batches.split.source.take(batches.positions[indices])
+        if batches.shorter_side is not None:
+            pictures = [reduced(one, batches.shorter_side, batches.preprocessing.interpolation) for one in pictures]
+        return _Drawn(batches.augmenter.apply(pictures, draws.part(which)), indices)
+
+
+def _as_is(item: Any) -> Any:
+    return item
+
+
+def _begin_worker(_number: int) -> None:
+    """A worker process inherits the operation's handler of SIGTERM, which would keep it from ending."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @dataclass
 class TrainingBatches:
-    """Shuffled batches of one size.  Each epoch's order and augmentation depend on the seed and its number only.
+    """Shuffled batches of one size.  An epoch's order, augmentation and mixing follow from the seed and its number.
 
-    ``positions``: what is trained on, in ascending order; with a ``limit``, a sample drawn with the seed (the first
-    ones of an image folder would all be of one class).
+    Args:
+        split: where pictures and labels come from.
+        params: batch size, accumulation, augmentation, mixing and limit.
+        preprocessing: that of the trained network.
+        seed: the source of all chance.
+        viewers: the preprocessing of further networks that see the pictures, so that these stay large enough for them.
+        device_index: which of the ``devices`` this process is; each gets an equal share of every batch.
+        devices: processes that train together.
+
+    ``positions``: what is trained on, in ascending order; with a limit, a sample drawn with the seed (the first ones of
+    an image folder would all be of one class).
+
+    Raises:
+        InvalidInput: the batch cannot be divided among the devices and accumulation steps.
+
     """
 
     split: ImageSplit
-    batch_size: int
-    augmentation: Augmentation
-    label_offset: int
+    params: TrainingParams
+    preprocessing: Preprocessing
     seed: int
-    limit: int | None = None
+    viewers: Sequence[Preprocessing] = ()
+    device_index: int = 0
+    devices: int = 1
 
     def __post_init__(self) -> None:
-        self.positions = self.split.random_indices(self.limit or len(self.split), self.seed)
-        self.batch_size = min(self.batch_size, len(self.positions))
+        self.positions = self.split.random_indices(self.params.limit_samples or len(self.split), self.seed)
+        self.labels = torch.from_numpy(self.split.labels[self.positions] + self.preprocessing.label_offset)
+        self.parts = self.params.accumulation_steps
+        shares = self.parts * self.devices
+        self.batch_size = min(self.params.batch_size, len(self.positions)) // shares * shares
+        if self.batch_size == 0 or self.params.batch_size % shares:
+            raise InvalidInput(
+                f"A batch of {min(self.params.batch_size, len(self.positions))} samples cannot be divided among "
+                f"{self.devices} devices and {self.parts} accumulation steps.",
+                hint=f"Give a batch_size that is a multiple of {shares}, and at least as many samples.",
+                facts={"field": "batch_size"},
+            )
+        seen_by = (self.preprocessing, *self.viewers)
+        frame = max((one.crop for one in seen_by), key=math.prod)
+        self.augmenter = Augmenter(self.params, self.preprocessing, frame)
+        self.shorter_side = self._shorter_side(seen_by)
+
+    def _shorter_side(self, seen_by: Sequence[Preprocessing]) -> int | None:
+        """Photographs are reduced as soon as they are decoded: what no network looks at need not wait in memory."""
+        sizes = [one.resize for one in seen_by if one.resize is not None]
+        if isinstance(self.split.source, ArrayPictures) or self.augmenter.frames or len(sizes) < len(seen_by):
+            return None
+        return max(sizes)
 
     @property
     def steps(self) -> int:
         """Batches in an epoch; an incomplete last one is left out, because it would weigh its samples more."""
         return len(self.positions) // self.batch_size
 
+    @property
+    def workers(self) -> int:
+        """Processes that decode and augment."""
+        if self.params.loader_workers is not None:
+            return self.params.loader_workers
+        # Small pictures lie in memory, and the attempt's threads are all in use by the network.
+        return 0 if isinstance(self.split.source, ArrayPictures) else FOLDER_WORKERS
+
+    def rows_of(self, part: int) -> slice:
+        """This device's rows of a part of a batch."""
+        share = self.batch_size // (self.parts * self.devices)
+        start = (part * self.devices + self.device_index) * share
+        return slice(start, start + share)
+
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch ``number`` (from 0)."""
-        dataset = _SplitDataset(self.split, self.positions, self.augmentation, self.label_offset)
-        dataset.generator = np.random.default_rng([self.seed, number])
-        order = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
-        # No worker processes: small pictures lie in memory, and the attempt's threads are all in use by the network.
-        return iter(
-            DataLoader(
-                dataset,
-                self.batch_size,
-                shuffle=True,
-                drop_last=True,
-                generator=order,
-                collate_fn=_as_is,
-                num_workers=0,
-            )
+        """The batches of epoch ``number`` (from 0); with accumulation, the parts of each batch one after the other."""
+        loader: DataLoader[Any] = DataLoader(
+            _EpochDataset(self, number),
+            batch_size=None,
+            sampler=range(self.steps * self.parts),
+            collate_fn=_as_is,
+            num_workers=self.workers,
+            prefetch_factor=PREFETCHED_BATCHES if self.workers else None,
+            worker_init_fn=_begin_worker,
+            # It would otherwise draw a seed for its worker processes from the generator that the network uses.
+            generator=torch.Generator(),
         )
-
-
-def as_inputs(pictures: Pictures, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Float32 (batch, C, H, W) on the device, in the channels-last memory layout that convolutions like best."""
-    tensor = torch.from_numpy(prepare(pictures, preprocessing))
-    return tensor.to(device, memory_format=torch.channels_last, non_blocking=True)
-
-
-def augmented(pictures: Pictures, how: Augmentation, generator: np.random.Generator) -> Pictures:
-    """Mirror and shift pictures at random; they keep their shapes.  Shifted-in pixels are 0."""
-    if how == "none":
-        return pictures
-    mirror = generator.random(len(pictures)) < 0.5
-    if isinstance(pictures, np.ndarray):
-        result = pictures.copy()
-        result[mirror] = result[mirror][:, :, ::-1]
-        return result if how == "flip" else np.stack([_shifted(picture, generator) for picture in result])
-    flipped = [picture[:, ::-1] if flag else picture for picture, flag in zip(pictures, mirror, strict=True)]
-    return flipped if how == "flip" else [_shifted(picture, generator) for picture in flipped]
-
-
-def _shifted(picture: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    margins = [size // SHIFT_DIVISOR for size in picture.shape[:2]]
-    top, left = (int(generator.integers(0, 2 * margin + 1)) for margin in margins)
-    padding: Sequence[tuple[int, int]] = [(margin, margin) for margin in margins] + [(0, 0)] * (picture.ndim - 2)
-    padded = np.pad(picture, padding)
-    return padded[top : top + picture.shape[0], left : left + picture.shape[1]]
+        for place, drawn in enumerate(loader):
+            indices = torch.from_numpy(drawn.indices)
+            # Partners are found within what a device computes at once.
+            chance = generator_for(Purpose.MIXING, self.seed, number, place, self.device_index)
+            mixing = draw_mixing(self.params, len(indices), self.preprocessing.crop, chance)
+            yield Batch(drawn.pictures, indices, self.labels[indices], mixing, self.augmenter.frames)

@@ -6,75 +6,81 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from zoo_sdk.context import OperationContext
+from zoo_torch.training.ema import WeightAverage
 from zoo_torch.training.method import Method
+
+LAYOUT = 2
+"""Of the file: another release may keep other things."""
 
 
 @dataclass
 class TrainingState:
-    """What changes while a network is trained.  ``epoch`` counts the finished; ``seconds`` adds up over attempts."""
+    """What changes while a network is trained.  ``epoch`` counts the finished; ``seconds`` adds up over attempts.
+
+    Random states are not among it: they follow from the seed and the epoch (:mod:`zoo_torch.training.chance`).
+    """
 
     network: nn.Module
     optimizer: Optimizer
-    scheduler: LambdaLR
     method: Method
+    scaler: GradScaler
+    average: WeightAverage | None = None
     epoch: int = 0
     seconds: float = 0.0
 
+    @property
+    def result(self) -> nn.Module:
+        """The network that is tested and handed over."""
+        return self.average.network if self.average else self.network
+
     def save(self, path: Path) -> None:
-        """Write a file for :meth:`load`; tensors and plain numbers only."""
+        """Write a file for :meth:`load`; tensors and plain values only."""
         torch.save(
             {
+                "layout": LAYOUT,
                 "epoch": self.epoch,
                 "seconds": self.seconds,
                 "network": self.network.state_dict(),
+                "average": self.average.state() if self.average else None,
                 "optimizer": self.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "method": self.method.state(),
                 "companions": {name: module.state_dict() for name, module in self.method.companions().items()},
-                "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             },
             path,
         )
 
-    def renew(self, optimizer: Optimizer, scheduler: LambdaLR) -> None:
-        """Go on with a new optimiser at the same point of the schedule."""
-        scheduler.load_state_dict(self.scheduler.state_dict())
-        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
-            group["lr"] = rate
-        self.optimizer, self.scheduler = optimizer, scheduler
-
-    def load(self, path: Path) -> None:
-        """Go on from a file of :meth:`save`, including torch's random state."""
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        self.method.resume(saved["method"])
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from what :func:`read_checkpoint` gave, after :meth:`Method.resume` and with a fresh optimiser."""
         self.network.load_state_dict(saved["network"])
         for name, module in self.method.companions().items():
             module.load_state_dict(saved["companions"][name])
+        if self.average is not None:
+            self.average.resume(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.load_state_dict(saved["scheduler"])
-        torch.set_rng_state(saved["random"])
-        if saved["random_cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(saved["random_cuda"])
+        self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.seconds = saved["epoch"], saved["seconds"]
 
 
-def resume(state: TrainingState, context: OperationContext) -> bool:
-    """Load the newest checkpoint of an earlier attempt; False where there is none that can be read.
+def read_checkpoint(context: OperationContext) -> dict[str, Any] | None:
+    """What the newest checkpoint of an earlier attempt holds; None where there is none that can be read.
 
     A file that a crash cut short is no reason to fail: the training starts from the beginning and says so.
     """
     path = context.restore()
     if path is None:
-        return False
+        return None
     try:
-        state.load(path)
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 (a damaged file makes torch's unpickler raise any of ten kinds)
         context.log(f"The checkpoint of an earlier attempt cannot be read ({type(error).__name__}): starting over.")
-        return False
-    context.log(f"Resumed after epoch {state.epoch} from the checkpoint of an earlier attempt.")
-    return True
+        return None
+    if saved.get("layout") != LAYOUT:
+        context.log("The checkpoint of an earlier attempt was written by another release: starting over.")
+        return None
+    context.log(f"Resumed after epoch {saved['epoch']} from the checkpoint of an earlier attempt.")
+    return saved

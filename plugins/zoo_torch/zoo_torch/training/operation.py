@@ -1,6 +1,5 @@
 """``torch.train``: an image classifier from scratch, or further from given weights."""
 
-import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 
 from zoo_sdk.artifacts import Preprocessing
@@ -11,6 +10,7 @@ from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.weights import Weights, load_weights
 from zoo_torch.training.batches import Batch
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
+from zoo_torch.training.losses import label_loss
 from zoo_torch.training.method import Objective
 from zoo_torch.training.params import TrainParams
 from zoo_torch.training.results import hand_over
@@ -38,7 +38,7 @@ def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
     )
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:
-        return F.cross_entropy(logits, batch.labels.to(device), label_smoothing=params.label_smoothing)
+        return label_loss(logits, batch, params.label_smoothing)
 
     seconds = trainer.run(Objective(objective))
     hand_over(trainer, architecture, seconds)

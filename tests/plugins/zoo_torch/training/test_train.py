@@ -14,6 +14,7 @@ from zoo_sdk.artifacts import DatasetDescription, Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput, OperationError, OutOfMemory, UnknownName
 from zoo_torch.devices import out_of_memory_is_said
+from zoo_torch.training import precision
 from zoo_torch.training import trainer as training
 
 
@@ -142,7 +143,7 @@ def test_a_loss_that_explodes_stops_with_step_and_learning_rate(tmp_path: Path, 
 def test_memory_that_runs_out_is_said_with_a_smaller_batch_size(
     tmp_path: Path, data: InputItem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_out(*_: object) -> None:
+    def run_out(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(training, "as_inputs", run_out)
@@ -267,7 +268,7 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights(
     tmp_path: Path, data: InputItem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = train(tmp_path / "plain", data)
-    monkeypatch.setattr(training, "computes_bfloat16", lambda _device: True)
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda _device: True)
     mixed = train(tmp_path / "mixed", data)
     off = train(tmp_path / "off", data, mixed_precision="off")
     assert digest(off.model) == digest(plain.model) != digest(mixed.model)

@@ -1,0 +1,75 @@
+"""What is trained, at which rate."""
+
+import pytest
+from torch import nn
+
+from tests.plugins.zoo_torch.samples import build
+from zoo_sdk.errors import InvalidInput, UnknownName
+from zoo_torch.training.parameter_groups import Frozen, layer_shares, make_optimizer
+from zoo_torch.training.params import TrainParams
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_biases_and_normalisations_are_not_decayed(optimizer: str) -> None:
+    params = TrainParams.model_validate({"optimizer": optimizer, "weight_decay": 0.3})
+    decayed, exempt = make_optimizer(build("zoo:conv_tiny"), params).param_groups
+    assert (decayed["weight_decay"], exempt["weight_decay"]) == (0.3, 0)
+    assert {parameter.ndim for parameter in exempt["params"]} == {1}
+    assert {parameter.ndim for parameter in decayed["params"]} == {2, 4}
+
+
+def test_what_a_network_exempts_by_name_is_not_decayed() -> None:
+    network = build("timm:vit_tiny_patch16_224", channels=3)
+    groups = make_optimizer(network, TrainParams(weight_decay=0.3)).param_groups
+    exempt = [id(one) for group in groups if group["weight_decay"] == 0 for one in group["params"]]
+    assert id(network.pos_embed) in exempt
+    assert id(network.patch_embed.proj.weight) not in exempt  # type: ignore[union-attr]
+
+
+def test_companions_are_trained_at_the_full_rate() -> None:
+    companion = nn.Linear(2, 2)
+    params = TrainParams(layer_decay=0.5)
+    groups = make_optimizer(build("zoo:conv_tiny"), params, [companion]).param_groups
+    shares = [group["rate_share"] for group in groups if any(one is companion.weight for one in group["params"])]
+    assert shares == [1]
+
+
+def test_each_layer_of_a_small_network_learns_slower_than_the_next() -> None:
+    shares = layer_shares(build("zoo:conv_tiny"), 0.5)
+    assert shares["classifier.weight"] == shares["classifier.bias"] == 1
+    assert shares["features.2.0.weight"] == 0.5
+    assert shares["features.0.0.weight"] == shares["features.0.1.bias"] == 0.125
+
+
+def test_a_timm_network_says_itself_what_its_layers_are() -> None:
+    shares = layer_shares(build("timm:vit_tiny_patch16_224", channels=3), 0.75)
+    assert shares["head.weight"] == 1
+    assert shares["blocks.11.mlp.fc2.weight"] == pytest.approx(0.75)
+    assert shares["blocks.0.attn.qkv.weight"] == pytest.approx(0.75**12)
+    assert shares["pos_embed"] == shares["patch_embed.proj.weight"] == pytest.approx(0.75**13)
+
+
+def test_the_frozen_backbone_leaves_the_classifier() -> None:
+    network = build("timm:mobilenetv3_small_050")
+    Frozen(network, ["backbone"])
+    trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    assert trained == ["classifier.weight", "classifier.bias"]
+
+
+def test_frozen_modules_stay_in_evaluation_mode() -> None:
+    network = build("zoo:conv_tiny")
+    frozen = Frozen(network, ["features.0"])
+    network.train()
+    frozen.apply(network)
+    states = {name: module.training for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert states == {"features.0.1": False, "features.1.1": True, "features.2.1": True}
+
+
+def test_a_module_that_is_not_there_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"Did you mean .*features\.0"):
+        Frozen(build("zoo:conv_tiny"), ["feature.0"])
+
+
+def test_freezing_everything_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="nothing to train"):
+        Frozen(build("zoo:conv_tiny"), ["features", "classifier"])
