@@ -1,0 +1,1 @@
+"""Writing pipelines: planning, starting, advancing, cancelling and retrying them."""
