@@ -123,8 +123,10 @@ def test_what_only_a_left_out_step_wants_is_left_out_too() -> None:
     text = changed(
         (
             "  teacher:\n    operation: toy.train\n",
-            "  first:\n    operation: toy.train\n    inputs:\n      data: ${inputs.data}\n"
-            "  teacher:\n    operation: toy.train\n    needs: [first]\n",
+            (
+                "  first:\n    operation: toy.train\n    inputs:\n      data: ${inputs.data}\n"
+                "  teacher:\n    operation: toy.train\n    needs: [first]\n"
+            ),
         ),
     )
     assert {step.key for step in graph_of(text).steps if step.left_out} == {"first", "teacher"}

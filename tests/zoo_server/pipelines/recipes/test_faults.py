@@ -256,10 +256,10 @@ WRONG: list[tuple[str, str, str, str, str, str]] = [
     ),
     (
         "    params:\n      temp",
-        "    needs: [checkk]\n    params:\n      temp",
+        "    needs: [chick]\n    params:\n      temp",
         "needs",
         "steps.student.needs.0",
-        "a step 'checkk' that",
+        "a step 'chick' that",
         "check",
     ),
     (
