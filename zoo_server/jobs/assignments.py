@@ -54,4 +54,5 @@ def _tags(job: Job) -> dict[str, str]:
         "zoo.seed": str(job.seed),
         "zoo.output": next(iter(job.outputs.values()), ""),
         "zoo.submitted_by": job.created_by.username,
+        **job.tags,
     }

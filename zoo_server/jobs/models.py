@@ -63,7 +63,7 @@ class Job(models.Model):
 
     ``work_digest`` says what is to be computed from what; empty if the result must not be kept for others.
     ``cache_key`` is that with the environment in which it succeeded; only jobs that ran have one.  ``cached_from`` is
-    the job that ran, for one that took its result.
+    the job that ran, for one that took its result.  ``tags`` are further tags of its MLflow run, name to text.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -72,6 +72,7 @@ class Job(models.Model):
     params = models.JSONField()
     seed = models.BigIntegerField(default=0)
     outputs = models.JSONField(default=dict)
+    tags = models.JSONField(default=dict, blank=True)
     work_digest = models.CharField(max_length=71, blank=True)
     cache_key = models.CharField(max_length=71, blank=True)
     cached_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reused_by")

@@ -1,5 +1,6 @@
 """Submitting a job: everything is checked now, so that no worker starts something that cannot end well."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -43,6 +44,7 @@ class SubmissionPlan:
     params: dict[str, Any] = field(default_factory=dict)
     team: Team | None = None
     outputs: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def work(self) -> Work:
@@ -52,9 +54,15 @@ class SubmissionPlan:
 
 
 def submit_job(
-    *, principal: Principal, submission: JobSubmission, idempotency_key: str | None = None
+    *,
+    principal: Principal,
+    submission: JobSubmission,
+    idempotency_key: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> tuple[Job, bool]:
     """Check everything and queue the job; its bell rings after the commit.  Returns the job and whether it is new.
+
+    ``tags`` are what other apps want to find on the job's MLflow run; callers over REST cannot set them.
 
     If the result cache has what the job would make (and the submission does not forbid it), the job has succeeded
     before this returns, and nothing is run.
@@ -75,6 +83,7 @@ def submit_job(
     if known is not None:
         return known, False
     plan = plan_submission(principal=principal, submission=submission)
+    plan.tags = dict(tags or {})
     try:
         with transaction.atomic():
             return _write(plan, idempotency_key, digest), True
@@ -243,6 +252,7 @@ def _write_job(plan: SubmissionPlan, work_digest: str) -> Job:
         params=plan.params,
         seed=submission.seed,
         outputs=plan.outputs,
+        tags=plan.tags,
         work_digest=work_digest,
         queue=manifest.queue,
         priority=submission.priority,

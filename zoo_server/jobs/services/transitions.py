@@ -12,6 +12,7 @@ from zoo_server.jobs.services.attempts import close_attempt
 from zoo_server.jobs.services.backoff import backoff_seconds
 from zoo_server.jobs.services.clock import in_seconds
 from zoo_server.jobs.services.dispatch import ring_after_commit
+from zoo_server.jobs.services.listeners import tell_after_commit
 from zoo_server.jobs.services.stored import storable
 from zoo_server.rest.principals import Principal
 
@@ -50,6 +51,7 @@ def end_job(
     if error:
         details["code"] = storable(str(error.get("code", "")))
     record_event(actor=actor, action=f"job.{state.value}", subject=job, team=job.team.name, details=details)
+    tell_after_commit(job)
 
 
 def queue_again(*, actor: Principal, job: Job, delay_seconds: float, reason: str, **changes: Any) -> None:
