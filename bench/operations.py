@@ -1,7 +1,7 @@
 """Runs operations as bare functions: the same code as a job's, on local files, without any service."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from zoo_client.datasets import describe_dataset
 from zoo_client.describing import collect_files
 from zoo_demo.data import SampleData
+from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.discovery import find_operation
 from zoo_sdk.execution import LocalContext, Workplace, run_operation
@@ -16,11 +17,12 @@ from zoo_sdk.execution import LocalContext, Workplace, run_operation
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run measured, made (None: nothing) and took."""
+    """What a run measured, made (None: nothing) and took; ``artifacts``: all forms of what it made."""
 
     measured: Mapping[str, float]
     made: InputItem | None
     seconds: float
+    artifacts: Sequence[ArtifactDescription] = ()
 
 
 def dataset_item(data: SampleData) -> InputItem:
@@ -38,6 +40,7 @@ def perform(
     folder: Path,
     seed: int,
     threads: int,
+    devices: tuple[str, ...] = ("cpu",),
 ) -> Outcome:
     """Run an operation in this process; ``folder`` gets its files and must not have been used before.
 
@@ -45,16 +48,15 @@ def perform(
     """
     spec = find_operation(operation)
     folder.mkdir(parents=True)
-    context = LocalContext(spec, Workplace.under(folder), seed=seed, threads=threads)
+    context = LocalContext(spec, Workplace.under(folder), seed=seed, threads=threads, devices=devices)
     started = time.perf_counter()
     ports = {port: item if isinstance(item, tuple) else (item,) for port, item in inputs.items()}
     run_operation(spec, params, Inputs(ports=ports), context)
     seconds = time.perf_counter() - started
-    made = None
-    if context.artifacts:
-        artifact = context.artifacts["model"][0]
-        made = InputItem(reference=f"zoo/{folder.name}@1", folder=context.output(), artifact=artifact)
-    return Outcome({item.name: item.value for item in context.measurements}, made, seconds)
+    made, artifacts = None, context.artifacts.get("model", [])
+    if artifacts:
+        made = InputItem(reference=f"zoo/{folder.name}@1", folder=context.output(), artifact=artifacts[0])
+    return Outcome({item.name: item.value for item in context.measurements}, made, seconds, artifacts)
 
 
 def size_of(item: InputItem, suffix: str = "") -> int:

@@ -25,8 +25,12 @@ QUICK: Mapping[str, tuple[str, ...]] = {
     "transfer": ("--size-mib", "64", "--repeats", "1"),
     "quantization": ("--few", "--epochs", "1", "--limit-samples", "1000", "--rounds", "2", "--seconds", "0.05"),
     "distillation": ("--few", "--epochs", "1", "--limit-samples", "1000", "--seeds", "2"),
+    "steps": ("--rounds", "1", "--steps", "2"),
+    "methods": ("--quick",),
 }
 """Every bench, the short ones first, with the options of a quick run."""
+FULL: Mapping[str, tuple[str, ...]] = {"methods": ("--time-limit", "3000")}
+"""Options of a full run: the tables take hours, and each run of the bench goes on where the former one stopped."""
 TIME_LIMIT_SECONDS = 3600
 VERDICT_STYLES = {"met": "[green]met[/]", "missed": "[bold red]missed[/]"}
 
@@ -42,6 +46,12 @@ def run_bench(name: str, options: Sequence[str], results: Path) -> bool:
     if done.returncode != 0:
         say(f"{name}: ended with exit status {done.returncode}")
     return done.returncode == 0
+
+
+def reports_of(name: str, folder: Path) -> list[Report]:
+    """What a bench has written: one report, or one for each of its tables."""
+    paths = [folder / f"{name}.json", *sorted(folder.glob(f"{name}-*.json"))]
+    return [read_report(path) for path in paths if path.exists()]
 
 
 def summary(reports: Sequence[Report], crashed: Sequence[str]) -> Table:
@@ -75,8 +85,8 @@ def main(
         reports, crashed = [], []
         for name in names or QUICK:
             say(f"{name} ...")
-            if run_bench(name, QUICK[name] if quick else (), folder):
-                reports.append(read_report(folder / f"{name}.json"))
+            if run_bench(name, QUICK[name] if quick else FULL.get(name, ()), folder):
+                reports += reports_of(name, folder)
             else:
                 crashed.append(name)
     console = Console()

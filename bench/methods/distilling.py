@@ -15,8 +15,15 @@ ALONE = "alone"
 ALONE_TWICE = "alone, then alone"
 KD = {"temperature": 4.0, "kd_weight": 0.9}
 """Hinton et al. 2015 with the setting of mdistiller's CIFAR-100 table."""
-DKD = {"method": "dkd", "temperature": 4.0, "alpha": 1.0, "beta": 8.0}
-"""Zhao et al. 2022, section 4: alpha 1, beta 8 for CIFAR-100."""
+DKD = {"method": "dkd", "temperature": 4.0, "dkd_alpha": 1.0, "dkd_beta": 8.0, "dkd_warmup_epochs": 0.5}
+"""Zhao et al. 2022, section 4: alpha 1, beta 8 for CIFAR-100; the same share of warm-up epochs."""
+NKD = {"method": "nkd", "temperature": 1.0, "nkd_gamma": 1.5}
+"""Yang et al. 2023: gamma 1.5, T = 1 for convolutional networks."""
+LAYERS = {"features.0": "features.1", "features.2": "features.2"}
+"""Layers of student and teacher whose maps have the same height and width."""
+FEATURES = {"method": "feature", "layers": LAYERS, "feature_weight": 100.0}
+ATTENTION = {"method": "attention", "layers": LAYERS, "attention_weight": 1000.0}
+"""Weights of mdistiller's CIFAR-100 table."""
 
 COMPARES = """
 Is a distilled student better than the same student alone?
@@ -90,21 +97,20 @@ class _School:
 
 
 def _single(school: _School) -> tuple[Arm, ...]:
-    layers = {"student_layers": ["features.1", "features.2"], "teacher_layers": ["features.2", "features.3"]}
     return (
         Arm(ALONE, school.alone, few=True),
         Arm("KD, T = 4", school.taught(KD), ALONE, few=True),
         Arm("DKD, T = 4, beta = 8", school.taught(DKD), ALONE, few=True),
-        Arm("NKD", school.taught({"method": "nkd", "temperature": 1.0, "gamma": 1.5}), ALONE),
+        Arm("NKD", school.taught(NKD), ALONE),
         Arm("KD, two teachers, mean of logits", school.taught({**KD, "combine": "mean_logits"}, by=2), ALONE),
         Arm(
             "KD, two teachers, mean of probabilities", school.taught({**KD, "combine": "mean_probabilities"}, by=2),
             ALONE,
         ),
-        Arm("features", school.taught({"method": "feature", **layers}), ALONE),
-        Arm("attention", school.taught({"method": "attention", **layers}), ALONE),
+        Arm("features", school.taught(FEATURES), ALONE),
+        Arm("attention", school.taught(ATTENTION), ALONE),
         Arm("KD, T = 2", school.taught({**KD, "temperature": 2.0}), ALONE),
-        Arm("DKD, T = 2, beta = 2", school.taught({**DKD, "temperature": 2.0, "beta": 2.0}), ALONE),
+        Arm("DKD, T = 2, beta = 2", school.taught({**DKD, "temperature": 2.0, "dkd_beta": 2.0}), ALONE),
     )  # fmt: skip
 
 

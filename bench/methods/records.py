@@ -46,7 +46,9 @@ class Ledger:
     def add(self, record: Record) -> None:
         """Keep a record, on disk before this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.exists() and not self.path.read_text(encoding="utf-8").endswith("\n")
         with self.path.open("a", encoding="utf-8") as file:
+            file.write("\n" if unfinished else "")
             file.write(json.dumps(record.model_dump(mode="json"), sort_keys=True) + "\n")
         self._records[record.arm, record.seed, record.digest] = record
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -39,12 +39,12 @@ class Provenance(BaseModel):
 
 
 class Made(BaseModel):
-    """What a making left: its measurements, the description of its weights, and its provenance."""
+    """What a making left: its measurements, the descriptions of its files, and its provenance."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     measured: dict[str, float]
-    artifact: ArtifactDescription
+    artifacts: tuple[ArtifactDescription, ...]
     provenance: Provenance
 
 
@@ -66,8 +66,8 @@ class Workshop:
         """The making's digest on this data."""
         return making.digest(self.data_digest)
 
-    def make(self, making: Making) -> tuple[Made, InputItem]:
-        """What the making makes, from the cache if it was made before.
+    def make(self, making: Making, formats: Sequence[str] = ("safetensors",)) -> tuple[Made, InputItem]:
+        """What the making makes, from the cache if it was made before; the item is of the first format that it has.
 
         Raises:
             ZooError: the operation, or one that it starts from, failed.
@@ -76,15 +76,20 @@ class Workshop:
         digest = self.digest(making)
         folder = self.cache / digest[:32]
         if not (folder / MADE).is_file():
-            inputs = {
-                port: tuple(
-                    self.make(source.making)[1].model_copy(update={"weight": source.weight}) for source in sources
-                )
-                for port, sources in making.inputs.items()
-            }
-            self._perform(making, inputs, folder)
+            self._perform(making, self._inputs(making), folder)
         made = Made.model_validate_json((folder / MADE).read_text(encoding="utf-8"))
-        return made, InputItem(reference=f"bench/{digest[:12]}@1", folder=folder / MODEL, artifact=made.artifact)
+        artifact = next(item for wanted in formats for item in made.artifacts if item.format == wanted)
+        return made, InputItem(reference=f"bench/{digest[:12]}@1", folder=folder / MODEL, artifact=artifact)
+
+    def _inputs(self, making: Making) -> dict[str, tuple[InputItem, ...]]:
+        formats = {port.name: port.formats for port in spec_of(making.operation).inputs}
+        return {
+            port: tuple(
+                self.make(source.making, formats[port])[1].model_copy(update={"weight": source.weight})
+                for source in sources
+            )
+            for port, sources in making.inputs.items()
+        }
 
     def _perform(self, making: Making, inputs: Mapping[str, tuple[InputItem, ...]], folder: Path) -> None:
         say(f"{making.operation}, seed {making.seed}: {shown(making.params)}")
@@ -95,11 +100,9 @@ class Workshop:
         outcome = perform(
             making.operation, making.params, inputs, folder=partial, seed=making.seed, threads=self.threads
         )
-        assert outcome.made is not None
-        assert outcome.made.artifact is not None
         made = Made(
             measured=dict(outcome.measured),
-            artifact=outcome.made.artifact,
+            artifacts=tuple(outcome.artifacts),
             provenance=provenance(outcome.seconds, self.threads),
         )
         for name in ("scratch", "checkpoints"):

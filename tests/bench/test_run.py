@@ -66,6 +66,13 @@ def test_a_bench_that_ends_badly_has_crashed(tmp_path: Path) -> None:
     assert not (tmp_path / "queries.json").exists()
 
 
+def test_a_bench_may_leave_a_report_for_each_of_its_tables(tmp_path: Path) -> None:
+    for name in ("methods-b", "methods-a", "other"):
+        write_report(Findings(name, "", {}, ()).report(), tmp_path)
+    assert [report.bench for report in run.reports_of("methods", tmp_path)] == ["methods-a", "methods-b"]
+    assert [report.bench for report in run.reports_of("other", tmp_path)] == ["other"]
+
+
 def test_an_unknown_bench_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(typer.BadParameter, match="transfer"):
         run.main(["transfers"])
