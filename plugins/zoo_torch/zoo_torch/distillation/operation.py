@@ -48,7 +48,7 @@ def _objective(trainer: Trainer, teachers: Teachers, params: DistillParams) -> O
     """(1 - w) CE + w T^2 KL.  Without augmentation the teachers see every picture once per job, not once per epoch."""
     positions, classes = trainer.batches.positions, len(trainer.data.train.classes)
     answers: Tensor | None = None
-    if params.keeps_pictures and params.epochs > 1 and cache_fits(len(positions), classes):
+    if params.views == 1 and params.epochs > 1 and cache_fits(len(positions), classes):
         answers = teachers.answer_all(trainer.data.train, positions, trainer.context)
     offset = trainer.data.preprocessing.label_offset
 

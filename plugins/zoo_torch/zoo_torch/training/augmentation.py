@@ -42,7 +42,7 @@ class Draws(NamedTuple):
     crops: NDArray[np.float64]
     policy_seeds: NDArray[np.int64]
 
-    def part(self, which: slice) -> "Draws":
+    def part(self, which: slice | NDArray[np.int64]) -> "Draws":
         """The rows of some of the pictures."""
         return Draws(self.mirrored[which], self.shifts[which], self.crops[which], self.policy_seeds[which])
 

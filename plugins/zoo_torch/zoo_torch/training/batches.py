@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.errors import InvalidInput
-from zoo_torch.training.augmentation import Augmenter
+from zoo_torch.training.augmentation import Augmenter, Draws
 from zoo_torch.training.chance import Purpose, generator_for
 from zoo_torch.training.mixing import Mixing, draw_mixing
 from zoo_torch.training.params import TrainingParams
@@ -94,14 +94,26 @@ class _EpochDataset(Dataset[_Drawn]):
     def __getitem__(self, number: int) -> _Drawn:
         batches = self._batches
         step, part = divmod(number, batches.parts)
-        generator = generator_for(Purpose.AUGMENTATION, batches.seed, self._epoch, step)
-        draws = batches.augmenter.draw(batches.batch_size, generator)
         which = batches.rows_of(part)
         indices = self._order[step * batches.batch_size :][: batches.batch_size][which]
-        pictures = batches.split.source.take(batches.positions[indices])
-        if batches.shorter_side is not None:
-            pictures = [reduced(one, batches.shorter_side, batches.preprocessing.interpolation) for one in pictures]
-        return _Drawn(batches.augmenter.apply(pictures, draws.part(which)), indices)
+        if batches.params.augmentation_views is not None:
+            return batches.view(self._epoch % batches.params.augmentation_views, indices)
+        generator = generator_for(Purpose.AUGMENTATION, batches.seed, self._epoch, step)
+        draws = batches.augmenter.draw(batches.batch_size, generator)
+        return batches.changed(indices, draws.part(which))
+
+
+class _OrderedDataset(Dataset[_Drawn]):
+    """Every sample once, in ascending order, in one of its versions; item n is the n-th ``size`` of them."""
+
+    def __init__(self, batches: "TrainingBatches", view: int, size: int) -> None:
+        self._batches = batches
+        self._view = view
+        self._size = size
+
+    def __getitem__(self, number: int) -> _Drawn:
+        end = min((number + 1) * self._size, len(self._batches.positions))
+        return self._batches.view(self._view, np.arange(number * self._size, end))
 
 
 def _as_is(item: Any) -> Any:
@@ -159,6 +171,7 @@ class TrainingBatches:
         frame = max((one.crop for one in seen_by), key=math.prod)
         self.augmenter = Augmenter(self.params, self.preprocessing, frame)
         self.shorter_side = self._shorter_side(seen_by)
+        self._view: tuple[int, Draws] | None = None
 
     def _shorter_side(self, seen_by: Sequence[Preprocessing]) -> int | None:
         """Photographs are reduced as soon as they are decoded: what no network looks at need not wait in memory."""
@@ -186,12 +199,39 @@ class TrainingBatches:
         start = (part * self.devices + self.device_index) * share
         return slice(start, start + share)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch ``number`` (from 0); with accumulation, the parts of each batch one after the other."""
+    def changed(self, indices: NDArray[np.int64], draws: Draws) -> _Drawn:
+        """The samples at ``indices``, augmented."""
+        pictures = self.split.source.take(self.positions[indices])
+        if self.shorter_side is not None:
+            pictures = [reduced(one, self.shorter_side, self.preprocessing.interpolation) for one in pictures]
+        return _Drawn(self.augmenter.apply(pictures, draws), indices)
+
+    def view(self, number: int, indices: NDArray[np.int64]) -> _Drawn:
+        """The samples at ``indices`` in their version ``number``, which depends on nothing but the picture's place."""
+        return self.changed(indices, self._draws_of_view(number).part(self.positions[indices]))
+
+    def _draws_of_view(self, number: int) -> Draws:
+        if self._view is None or self._view[0] != number:
+            self._view = number, self.augmenter.draw(len(self.split), generator_for(Purpose.VIEW, number))
+        return self._view[1]
+
+    def in_order(self, view: int, size: int) -> Iterator[Batch]:
+        """Every sample once, in ascending order, at most ``size`` at a time, unmixed: what a version's epochs show.
+
+        Args:
+            view: the version, from 0 to ``params.views - 1``.
+            size: samples at a time.
+
+        """
+        for drawn in self._loaded(_OrderedDataset(self, view, size), math.ceil(len(self.positions) / size)):
+            indices = torch.from_numpy(drawn.indices)
+            yield Batch(drawn.pictures, indices, self.labels[indices], None, self.augmenter.frames)
+
+    def _loaded(self, dataset: Dataset[_Drawn], count: int) -> Iterator[_Drawn]:
         loader: DataLoader[Any] = DataLoader(
-            _EpochDataset(self, number),
+            dataset,
             batch_size=None,
-            sampler=range(self.steps * self.parts),
+            sampler=range(count),
             collate_fn=_as_is,
             num_workers=self.workers,
             prefetch_factor=PREFETCHED_BATCHES if self.workers else None,
@@ -199,7 +239,11 @@ class TrainingBatches:
             # It would otherwise draw a seed for its worker processes from the generator that the network uses.
             generator=torch.Generator(),
         )
-        for place, drawn in enumerate(loader):
+        return iter(loader)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch ``number`` (from 0); with accumulation, the parts of each batch one after the other."""
+        for place, drawn in enumerate(self._loaded(_EpochDataset(self, number), self.steps * self.parts)):
             indices = torch.from_numpy(drawn.indices)
             # Partners are found within what a device computes at once.
             chance = generator_for(Purpose.MIXING, self.seed, number, place, self.device_index)

@@ -13,6 +13,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 2
     MIXING = 3
     NETWORK = 4
+    VIEW = 5
 
 
 def generator_for(purpose: Purpose, *place: int) -> np.random.Generator:

@@ -91,11 +91,27 @@ class AugmentationParams(OperationParams):
     cutmix_alpha: float = Field(0, ge=0, le=100, description="Paste a box from another picture; 0: not.")
     mixing_probability: float = Field(1, gt=0, le=1, description="Share of the batches that are mixed.")
 
+    augmentation_views: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Change each picture in N ways, the same for every seed, and show one in each epoch, in turn, so "
+        "that teachers' answers can be kept; null: a new way in each epoch.",
+    )
+
     @property
-    def keeps_pictures(self) -> bool:
-        """Whether each epoch shows the pictures as they are, so that answers to them may be kept."""
-        changes = (self.augmentation != "none", self.augmentation_policy != "none", self.mixup_alpha, self.cutmix_alpha)
-        return not any(changes)
+    def views(self) -> int | None:
+        """How many versions of each picture the epochs show in turn; None: a new one each time."""
+        if self.mixup_alpha or self.cutmix_alpha:
+            return None
+        changed = self.augmentation != "none" or self.augmentation_policy != "none"
+        return self.augmentation_views if changed else 1
+
+    @model_validator(mode="after")
+    def _views_repeat(self) -> Self:
+        if self.augmentation_views is not None and (self.mixup_alpha or self.cutmix_alpha):
+            raise ValueError("augmentation_views does not go with mixup or cutmix, whose mixtures are always new")
+        return self
 
 
 class ComputationParams(OperationParams):

@@ -224,3 +224,39 @@ def test_a_framed_picture_is_seen_whole_by_networks_of_every_size() -> None:
     smaller = as_inputs(batch, Preprocessing(channels=1, resize=10, crop=(8, 8), scale=1), CPU)
     expected = [np.asarray(Image.fromarray(one).resize((8, 8), Image.Resampling.BILINEAR)) for one in pictures]
     np.testing.assert_array_equal(smaller[:, 0].numpy(), np.stack(expected).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"augmentation": "flip_crop"}, {"augmentation": "flip", "augmentation_policy": "trivial_augment"}]
+)
+def test_views_come_in_turn_and_depend_on_the_picture_only(split: ImageSplit, changes: dict[str, Any]) -> None:
+    def shown(epoch: int, **given: Any) -> dict[int, bytes]:
+        batches = batches_of(split, augmentation_views=2, limit_samples=200, **changes, **given)
+        drawn = [(batch.indices.tolist(), batch.pictures) for batch in batches.epoch(epoch)]
+        places = [int(batches.positions[k]) for indices, _ in drawn for k in indices]
+        return dict(zip(places, (one.tobytes() for _, pictures in drawn for one in pictures), strict=True))
+
+    first = shown(0)
+    assert first == shown(2)
+    assert first != shown(1)
+    others = shown(4, seed=5, batch_size=20)
+    common = first.keys() & others.keys()
+    assert common
+    assert all(first[place] == others[place] for place in common)
+    assert list(first) != list(shown(2))
+
+
+@pytest.mark.parametrize("changes", [{}, {"augmentation": "random_resized_crop", "augmentation_views": 3}])
+def test_in_order_shows_what_the_epochs_show(photographs: ImageSplit, changes: dict[str, Any]) -> None:
+    small = Preprocessing(resize=16, crop=(16, 16))
+    batches = batches_of(photographs, preprocessing=small, batch_size=10, **changes)
+    ordered = [one for batch in batches.in_order(0, 7) for one in batch.pictures]
+    assert len(ordered) == 40
+    for batch in batches.epoch(0):
+        for index, picture in zip(batch.indices.tolist(), batch.pictures, strict=True):
+            np.testing.assert_array_equal(picture, ordered[index])
+
+
+def test_views_and_mixtures_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="augmentation_views does not go with mixup"):
+        TrainParams(augmentation="flip", augmentation_views=2, mixup_alpha=1)
