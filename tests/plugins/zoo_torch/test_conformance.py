@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.plugins.zoo_torch.autoslim.samples import made_up_search, untrained_supernet
 from tests.plugins.zoo_torch.samples import fresh_model
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.conformance import Case, PluginConformance, tiny_dataset
@@ -31,6 +32,16 @@ def evaluate_inputs(folder: Path) -> Inputs:
     return Inputs(ports={**model_only(folder).ports, **data_only(folder).ports})
 
 
+def search_inputs(folder: Path) -> Inputs:
+    supernet = untrained_supernet(folder / "supernet", PREPROCESSING)
+    return Inputs(ports={"supernet": (supernet,), **data_only(folder).ports})
+
+
+def retrain_inputs(folder: Path) -> Inputs:
+    search = made_up_search(folder / "search", PREPROCESSING)
+    return Inputs(ports={"search": (search,), **data_only(folder).ports})
+
+
 class TestConformance(PluginConformance):
     distribution = "zoo-torch"
     cases = (
@@ -39,4 +50,7 @@ class TestConformance(PluginConformance):
         Case("torch.export_onnx", {"parity_samples": 4}, model_only),
         Case("torch.evaluate", {}, evaluate_inputs),
         Case("torch.benchmark", {"seconds": 0.05, "warmup": 1}, model_only),
+        Case("torch.slim_supernet", {"architecture": "zoo:conv_tiny", **TRAINING}, data_only),
+        Case("torch.slim_search", {"target_ratios": [0.6, 0.5], "batch_size": 20}, search_inputs),
+        Case("torch.slim_retrain", TRAINING, retrain_inputs),
     )

@@ -50,7 +50,7 @@ def find_groups(network: nn.Module, preprocessing: Preprocessing) -> tuple[Width
 
     """
     # The trace hooks the modules and changes what requires gradients.
-    traced = copy.deepcopy(network).cpu().float().eval()
+    traced = copy.deepcopy(network).cpu().float().eval().requires_grad_(requires_grad=True)
     example = torch.zeros(1, preprocessing.channels, *preprocessing.crop)
     try:
         graph = torch_pruning.DependencyGraph().build_dependency(traced, example)

@@ -107,3 +107,10 @@ def test_only_narrower_layers_are_named() -> None:
         "features.1.1": (8, 8),
         "features.2.0": (24, 8),
     }
+
+
+def test_a_network_without_gradients_has_the_same_groups() -> None:
+    network, groups = network_and_groups("zoo:resnet_small")
+    frozen = network.requires_grad_(requires_grad=False)
+    assert find_groups(frozen, Preprocessing(channels=1, crop=(8, 8))) == groups
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())

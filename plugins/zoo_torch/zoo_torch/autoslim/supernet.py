@@ -1,0 +1,69 @@
+"""``torch.slim_supernet``: one set of weights that works at many widths."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from zoo_sdk.context import Inputs, OperationContext
+from zoo_sdk.errors import InvalidInput
+from zoo_torch.autoslim.groups import WidthGroup, find_groups
+from zoo_torch.autoslim.params import SlimSupernetParams
+from zoo_torch.autoslim.sandwich import Sandwich
+from zoo_torch.autoslim.widths import DETAILS_KEY, SlimmableFacts
+from zoo_torch.devices import prepare_device
+from zoo_torch.networks.architectures import Architecture
+from zoo_torch.training.batches import Batch
+from zoo_torch.training.data import open_training_data
+from zoo_torch.training.held_out import without_held_out
+from zoo_torch.training.losses import label_loss
+from zoo_torch.training.results import hand_over
+from zoo_torch.training.trainer import Trainer
+
+
+def run(params: SlimSupernetParams, inputs: Inputs, context: OperationContext) -> None:
+    """Train, measure the widest network on the test split, write safetensors; see :class:`SlimSupernetParams`."""
+    device = prepare_device(context)
+    data = open_training_data(inputs, params, None)
+    architecture = Architecture.of(
+        params.architecture,
+        num_classes=len(data.train.classes) + data.preprocessing.label_offset,
+        in_chans=data.preprocessing.channels,
+        options=dict(params.architecture_options),
+    )
+    network = architecture.build()
+    groups = find_groups(network, data.preprocessing)
+    facts = SlimmableFacts(
+        channel_bins=params.channel_bins,
+        min_bins=params.min_bins,
+        round_to=params.round_to,
+        held_out=params.held_out,
+    )
+    options = _options(groups, facts)
+    if params.held_out:
+        data = dataclasses.replace(data, train=without_held_out(data.train, params.held_out))
+    trainer = Trainer(network, data, params, context, device)
+    context.log(
+        f"{architecture.name}: {len(groups)} groups with up to {max(map(len, options.values()))} widths; "
+        f"{trainer.total_steps} steps of {trainer.batches.batch_size} samples, each for "
+        f"{2 + params.random_subnets} networks, on {device}."
+    )
+
+    def truth(logits: Tensor, batch: Batch) -> Tensor:
+        return label_loss(logits, batch, params.label_smoothing)
+
+    method = Sandwich(network, groups, options, random_subnets=params.random_subnets, truth=truth, seed=context.seed)
+    seconds = trainer.run(method)
+    hand_over(trainer, architecture, seconds, details={DETAILS_KEY: facts.model_dump(mode="json")})
+
+
+def _options(groups: Sequence[WidthGroup], facts: SlimmableFacts) -> dict[str, tuple[int, ...]]:
+    options = {group.name: facts.options(group.channels) for group in groups}
+    if max(map(len, options.values())) < 2:
+        raise InvalidInput(
+            f"Rounded to multiples of {facts.round_to}, no group of channels has a width besides its full one: the "
+            f"widest has {max(group.channels for group in groups)} channels.",
+            hint="Lower round_to or min_bins, or raise channel_bins.",
+            facts={"field": "round_to"},
+        )
+    return options

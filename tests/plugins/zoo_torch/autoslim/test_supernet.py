@@ -1,0 +1,74 @@
+"""``torch.slim_supernet`` on digits."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.plugins.zoo_torch.autoslim.samples import SUPERNET
+from tests.plugins.zoo_torch.samples import Outcome, digest, perform
+from zoo_sdk.context import InputItem
+from zoo_sdk.errors import Cancelled, InvalidInput
+from zoo_torch.autoslim.groups import find_groups
+from zoo_torch.autoslim.subnets import PreparedPictures, extract, recalibrate
+from zoo_torch.autoslim.widths import SlimmableFacts
+from zoo_torch.networks.weights import load_weights
+from zoo_torch.training.held_out import held_out
+from zoo_vision.datasets import open_split
+
+
+def test_it_says_for_which_widths_it_was_trained(supernet: Outcome) -> None:
+    facts = SlimmableFacts.of(supernet.item)
+    assert facts == SlimmableFacts(channel_bins=4, min_bins=1, round_to=8, held_out=0.25)
+    assert load_weights(supernet.item).architecture.name == "zoo:resnet_small"
+    assert supernet.measured("top1") > 50
+
+
+def test_narrow_networks_inside_it_have_learnt_as_well(supernet: Outcome, digits: InputItem) -> None:
+    whole = load_weights(supernet.item).build()
+    preprocessing = supernet.item.artifact.preprocessing
+    groups = find_groups(whole, preprocessing)
+    narrowest = extract(whole, groups, {group.name: max(8, group.channels // 4) for group in groups})
+    split = held_out(open_split(digits, "train"), 0.25)
+    pictures = PreparedPictures(split, split.random_indices(200, 0), preprocessing, torch.device("cpu"), 200)
+    ((inputs, labels),) = pictures.batches()
+    recalibrate(narrowest, [inputs])
+    hits = (narrowest(inputs).argmax(1).numpy() == labels).mean()
+    assert hits > 0.3, "chance is .1"
+
+
+def test_the_held_out_part_is_not_trained_on(digits: InputItem, tmp_path: Path) -> None:
+    params = {**SUPERNET, "limit_samples": None, "epochs": 1, "architecture": "zoo:conv_tiny", "held_out": 0.5}
+    outcome = perform("torch.slim_supernet", tmp_path, {"data": digits}, **params)
+    samples = len(open_split(digits, "train"))
+    assert f" {samples // 2 // 32} steps of 32 samples" in outcome.lines
+
+
+def test_an_interrupted_training_ends_with_the_same_file(supernet: Outcome, digits: InputItem, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        perform(
+            "torch.slim_supernet",
+            tmp_path,
+            {"data": digits},
+            cancelled=(tmp_path / "checkpoints" / "checkpoint").is_file,
+            **SUPERNET,
+        )
+    resumed = perform("torch.slim_supernet", tmp_path, {"data": digits}, **SUPERNET)
+    assert "Resumed after epoch 1" in resumed.lines
+    assert digest(resumed.model) == digest(supernet.model)
+
+
+def test_widths_that_rounding_leaves_no_choice_are_refused(digits: InputItem, tmp_path: Path) -> None:
+    params = {**SUPERNET, "architecture": "zoo:conv_tiny", "round_to": 256}
+    with pytest.raises(InvalidInput, match="Rounded to multiples of 256") as caught:
+        perform("torch.slim_supernet", tmp_path, {"data": digits}, **params)
+    assert caught.value.facts["field"] == "round_to"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [({"min_bins": 4}, "min_bins"), ({"compile": "on"}, "compile"), ({"held_out": 1}, "held_out")],
+)
+def test_wrong_parameters_are_named(digits: InputItem, tmp_path: Path, params: dict, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        perform("torch.slim_supernet", tmp_path, {"data": digits}, **{**SUPERNET, **params})
