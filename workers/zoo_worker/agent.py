@@ -14,6 +14,7 @@ from zoo_sdk.messages import Assignment, RegistrationReply, WorkerRegistration
 from zoo_sdk.operations import OperationManifest
 from zoo_worker.attempt import Attempt, Tools
 from zoo_worker.cache import InputCache
+from zoo_worker.determinants import environment_digests
 from zoo_worker.events import EventSender
 from zoo_worker.journal import Journal, RunStatus, journal_path, start_entry
 from zoo_worker.lease import LeaseKeeper
@@ -211,7 +212,11 @@ class Agent:
     def _register(self) -> RegistrationReply:
         return self._registry.register(
             WorkerRegistration(
-                name=self.settings.name, queues=self._queues, operations=self._operations, environment=self._machine
+                name=self.settings.name,
+                queues=self._queues,
+                operations=self._operations,
+                environment=self._machine,
+                environment_digests=environment_digests(self._operations),
             )
         )
 

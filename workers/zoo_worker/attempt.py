@@ -24,11 +24,12 @@ from zoo_sdk.operations import Resources
 from zoo_sdk.shared_cache import digest_of_files
 from zoo_sdk.vocabulary import FINAL_JOB_STATES, FailureCause, JobState
 from zoo_worker.cache import InputCache, evict_oldest
+from zoo_worker.determinants import determinants_of, digest_of
 from zoo_worker.events import EventSender
 from zoo_worker.failures import make_failure
 from zoo_worker.handover import ChildOrder, ChildResult, Failure
 from zoo_worker.journal import Journal, RunStatus
-from zoo_worker.machine import distributions_of, usable_memory_bytes, usable_threads
+from zoo_worker.machine import usable_memory_bytes, usable_threads
 from zoo_worker.registry import AttemptRoutes, persistently
 from zoo_worker.state import StateFolder, remove_tree
 from zoo_worker.stopping import FENCED, Stop, Stopped, StopReason
@@ -76,6 +77,10 @@ class Attempt:
     journal: Journal
     tools: Tools
     _points: RateLimit = field(default_factory=lambda: RateLimit(POINTS_PER_SECOND, POINTS_AT_ONCE))
+    _determinants: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._determinants = self._determinants_now()
 
     @property
     def job(self) -> str:
@@ -218,6 +223,7 @@ class Attempt:
             outputs=outputs,
             measurements=result.measurements,
             environment=self._environment(),
+            environment_digest=self._environment_digest(),
             mlflow_run_id=self.tools.mlflow_run_id(self.job, self.assignment.attempt),
         )
 
@@ -294,7 +300,16 @@ class Attempt:
             remove_tree(self.tools.state.checkpoint_root / self.job)
 
     def _environment(self) -> dict[str, Any]:
-        return {**self.tools.machine, "distributions": distributions_of(self.assignment.operation)}
+        facts = {name: value for name, value in self._determinants.items() if name not in self.tools.machine}
+        return {**self.tools.machine, **facts, "digest": digest_of(self._determinants)}
+
+    def _environment_digest(self) -> str | None:
+        """None if something was installed or edited while the attempt ran: nobody knows what made the result then."""
+        unchanged = self._determinants == self._determinants_now()
+        return digest_of(self._determinants) if unchanged else None
+
+    def _determinants_now(self) -> dict[str, Any]:
+        return determinants_of(self.assignment.operation, _resources(self.assignment.operation))
 
     def _say(self, state: str, message: str) -> None:
         self.events.add(StateEvent(state=state, message=message))

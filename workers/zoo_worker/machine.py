@@ -4,8 +4,8 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Hashable, Iterator
+from functools import cache, lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,13 @@ def usable_memory_bytes() -> int:
     return total
 
 
-@cache
-def distributions_of(operation: str) -> dict[str, str]:
-    """Name and version of the distribution that offers an operation, and of everything it requires, as installed."""
+@lru_cache(maxsize=1000)
+def distributions_of(operation: str, _installation: Hashable = None) -> dict[str, str]:
+    """Name and version of the distribution that offers an operation, and of everything it requires, as installed.
+
+    Reading them takes a while, so the answer is kept for each value of the second argument, which says what is
+    installed (:func:`zoo_worker.determinants.installation`).
+    """
     point = next((item for item in entry_points(group=ENTRY_POINT_GROUP) if item.name == operation), None)
     if point is None or point.dist is None:
         return {}
