@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.machine import usable_threads
-from bench.methods import distilling
+from bench.methods import distilling, pruning, quantizing, slimming
 from bench.methods.filling import Filling
 from bench.methods.records import Ledger
 from bench.methods.rendering import new_findings, render
@@ -20,7 +20,12 @@ from bench.reporting import RESULTS, SAMPLES, say, write_report
 from zoo_demo.data import sample_data
 from zoo_sdk.errors import UnknownName
 
-TABLES: Mapping[str, Callable[[Effort], MethodTable]] = {"distillation": distilling.table}
+TABLES: Mapping[str, Callable[[Effort], MethodTable]] = {
+    "distillation": distilling.table,
+    "quantization": quantizing.table,
+    "pruning": pruning.table,
+    "autoslim": slimming.table,
+}
 """In the order in which they are filled."""
 CACHE = Path(tempfile.gettempdir()) / "zoo-bench-methods"
 """Where teachers and bases stay from one session to the next."""

@@ -31,9 +31,12 @@ class Effort:
             "augmentation": "none",
             "evaluate_each_epoch": False,
         }
-        if self.samples:
-            settings |= {"limit_samples": self.samples, "limit_test_samples": self.samples}
-        return settings
+        return {**settings, **self.limits}
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """The parameters that shorten training and test, where they are to be shortened."""
+        return {"limit_samples": self.samples, "limit_test_samples": self.samples} if self.samples else {}
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,7 @@ class Workshop:
 
     def _perform(self, making: Making, inputs: Mapping[str, tuple[InputItem, ...]], folder: Path) -> None:
         say(f"{making.operation}, seed {making.seed}: {shown(making.params)}")
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
         if any(port.name == "data" for port in spec_of(making.operation).inputs):
             inputs = {**inputs, "data": (self.data,)}
         outcome = perform(
@@ -108,7 +107,11 @@ class Workshop:
         for name in ("scratch", "checkpoints"):
             shutil.rmtree(partial / name)
         (partial / MADE).write_text(made.model_dump_json(indent=1), encoding="utf-8")
-        partial.rename(folder)
+        try:
+            partial.rename(folder)
+        except OSError:
+            # Another session was faster; what it made is the same.
+            shutil.rmtree(partial)
 
 
 def provenance(seconds: float, threads: int) -> Provenance:
