@@ -1,4 +1,4 @@
-"""What the framework plugins share about pictures; imports numpy, Pillow and the SDK, never a framework.
+"""What the framework plugins share about pictures; imports numpy, Pillow, safetensors and the SDK, never a framework.
 
 - :mod:`zoo_vision.datasets`       splits of registered data sets: IDX, npz, image folders
 - :mod:`zoo_vision.preprocessing`  from stored pixels to a model's input tensor
@@ -6,6 +6,7 @@
 - :mod:`zoo_vision.scoring`        top-1, top-5 and cross-entropy with their counts
 - :mod:`zoo_vision.evaluation`     the loop over a split that evaluations share
 - :mod:`zoo_vision.timing`         latency and throughput, and whether the machine was too noisy
+- :mod:`zoo_vision.integer`        packed integer networks and their simulator
 - :mod:`zoo_vision.parity`         does the converted model compute what its source computes?
 """
 

@@ -1,12 +1,13 @@
 """A network's graph by torch.fx, with convolutions, linear layers and normalisations as whole nodes."""
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _NEVER_NEGATIVE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softmax)
@@ -80,3 +81,32 @@ def _is_unsigned(node: fx.Node, module: nn.Module | None, unsigned: set[fx.Node]
             return True
         keeps = node.op == "call_method" and node.target in _KEEPING_METHODS
     return keeps and bool(node.all_input_nodes) and all(source in unsigned for source in node.all_input_nodes)
+
+
+def joined_normalisations(network: nn.Module, graph: fx.Graph) -> dict[str, str]:
+    """By layer: the batch normalisation that alone reads what it makes, so that both can be computed as one."""
+    modules = dict(network.named_modules(remove_duplicate=False))
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    counts = Counter(id(modules[str(node.target)]) for node in calls)
+    joined = {}
+    for node in calls:
+        source = node.args[0] if node.args else None
+        module = modules[str(node.target)]
+        if not isinstance(module, NORMALISATIONS) or not isinstance(source, fx.Node) or source.op != "call_module":
+            continue
+        layer = modules[str(source.target)]
+        is_alone = len(source.users) == 1 and counts[id(layer)] == counts[id(module)] == 1
+        if isinstance(layer, (nn.Conv2d, nn.Linear)) and is_alone and module.running_mean is not None:
+            joined[str(source.target)] = str(node.target)
+    return joined
+
+
+def scale_and_shift(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """A batch normalisation in evaluation mode as x * scale + shift, float64 (channels,) each."""
+    if not isinstance(module, NORMALISATIONS) or module.running_mean is None or module.running_var is None:
+        raise TypeError(f"{type(module).__name__} is no batch normalisation with running statistics")
+    scale = (module.running_var.detach().double() + module.eps).rsqrt()
+    if module.weight is not None:
+        scale = scale * module.weight.detach().double()
+    shift = -module.running_mean.detach().double() * scale
+    return scale, shift if module.bias is None else shift + module.bias.detach().double()
