@@ -1,11 +1,9 @@
 """The greedy search: which channels to drop, bin by bin, until a network is as cheap as it must be."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from zoo_sdk.context import OperationContext
@@ -14,9 +12,7 @@ from zoo_torch.autoslim.groups import WidthGroup, layers_at
 from zoo_torch.autoslim.report import Figures, Found, Step
 from zoo_torch.autoslim.subnets import Judge, extract
 from zoo_torch.measuring.scoring import count_macs
-
-CHECKPOINT_SECONDS = 10
-"""A step of a large network takes minutes: what it knows of its candidates is kept so often."""
+from zoo_torch.saved_state import SavedState
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class GreedySearch:
         self._options = options
         self._targets = sorted(targets, key=lambda target: target.macs, reverse=True)
         self._judge = judge
-        self._saved_at = time.monotonic()
+        self._saved = SavedState(judge.context, SearchState)
         self.state = SearchState()
 
     def run(self) -> None:
@@ -85,7 +81,7 @@ class GreedySearch:
             if len(self.state.found) == len(self._targets):
                 return
             self._take_step()
-            self._save()
+            self._saved.save(self.state)
 
     @property
     def _context(self) -> OperationContext:
@@ -149,7 +145,7 @@ class GreedySearch:
         for number, (name, width) in enumerate(smaller.items(), 1):
             if name not in candidates:
                 candidates[name] = self._judge.figures(extract(self._supernet, self._groups, {**now, name: width}))
-                self._save_now_and_then()
+                self._saved.save_now_and_then(self.state)
             self._progress(f"candidate {number} of {len(smaller)}")
         order = list(smaller)
         best = min(order, key=lambda name: _cost(candidates[name], order.index(name)))
@@ -174,29 +170,11 @@ class GreedySearch:
             f"{figures.macs:,} operations, top1 {figures.top1:.2f} %, {message}",
         )
 
-    def _save_now_and_then(self) -> None:
-        if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
-            self._save()
-
-    def _save(self) -> None:
-        text = self.state.model_dump_json()
-
-        def write(path: Path) -> None:
-            path.write_text(text, encoding="utf-8")
-
-        self._context.checkpoint(write)
-        self._saved_at = time.monotonic()
-
     def _resume(self) -> None:
-        path = self._context.restore()
-        if path is None:
-            return
-        try:
-            self.state = SearchState.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            self._context.log(f"The checkpoint of an earlier attempt cannot be read ({error.title}): starting over.")
-            return
-        self._context.log(f"Resumed after step {len(self.state.steps)} from the checkpoint of an earlier attempt.")
+        saved = self._saved.load()
+        if saved is not None:
+            self.state = saved
+            self._context.log(f"Resumed after step {len(saved.steps)} from the checkpoint of an earlier attempt.")
 
 
 def _cost(figures: Figures, position: int) -> tuple[float, float, int, int]:

@@ -17,9 +17,10 @@ from zoo_torch.autoslim.groups import WidthGroup, find_groups
 from zoo_torch.autoslim.params import SlimSearchParams
 from zoo_torch.autoslim.report import REPORT_FILE, Figures, Found, GroupFacts, SearchReport
 from zoo_torch.autoslim.search import GreedySearch, SearchState, Target
-from zoo_torch.autoslim.subnets import Judge, PreparedPictures, extract
+from zoo_torch.autoslim.subnets import Judge, extract
 from zoo_torch.autoslim.widths import SlimmableFacts
 from zoo_torch.devices import device_name, out_of_memory_is_said, prepare_device
+from zoo_torch.measuring.prepared import PreparedPictures
 from zoo_torch.measuring.scoring import count_macs, count_parameters
 from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.weights import load_weights, save_weights

@@ -9,7 +9,7 @@ from tests.plugins.zoo_torch.samples import Outcome, digest, perform
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput
-from zoo_torch.autoslim import search as search_module
+from zoo_torch import saved_state
 from zoo_torch.autoslim.report import REPORT_FILE, Figures
 from zoo_torch.autoslim.subnets import Judge
 from zoo_torch.measuring.scoring import count_macs
@@ -87,7 +87,7 @@ def test_a_resumed_search_repeats_at_most_one_candidate_and_finds_the_same(
         return measured[-1]
 
     monkeypatch.setattr(Judge, "figures", counting)
-    monkeypatch.setattr(search_module, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(saved_state, "SECONDS_BETWEEN", 0)
     ports = {"supernet": supernet.item, "data": digits}
     with pytest.raises(Cancelled):
         perform("torch.slim_search", tmp_path, ports, cancelled=lambda: len(measured) == 10, **SEARCH)

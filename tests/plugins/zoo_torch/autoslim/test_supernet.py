@@ -10,8 +10,9 @@ from tests.plugins.zoo_torch.samples import Outcome, digest, perform
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput
 from zoo_torch.autoslim.groups import find_groups
-from zoo_torch.autoslim.subnets import PreparedPictures, extract, recalibrate
+from zoo_torch.autoslim.subnets import extract, recalibrate
 from zoo_torch.autoslim.widths import SlimmableFacts
+from zoo_torch.measuring.prepared import PreparedPictures
 from zoo_torch.networks.weights import load_weights
 from zoo_torch.training.held_out import held_out
 from zoo_vision.datasets import open_split
