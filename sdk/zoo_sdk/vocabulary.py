@@ -62,7 +62,12 @@ class Precision(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
+    INT7 = "int7"
+    INT6 = "int6"
+    INT5 = "int5"
     INT4 = "int4"
+    INT3 = "int3"
+    INT2 = "int2"
     MIXED = "mixed"
 
 

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('position', models.PositiveIntegerField()),
                 ('name', models.CharField(max_length=100)),
                 ('format', models.CharField(max_length=40)),
-                ('precision', models.CharField(blank=True, choices=[('fp32', 'fp32'), ('fp16', 'fp16'), ('bf16', 'bf16'), ('int8', 'int8'), ('int4', 'int4'), ('mixed', 'mixed')], max_length=10, null=True)),
+                ('precision', models.CharField(blank=True, choices=[('fp32', 'fp32'), ('fp16', 'fp16'), ('bf16', 'bf16'), ('int8', 'int8'), ('int7', 'int7'), ('int6', 'int6'), ('int5', 'int5'), ('int4', 'int4'), ('int3', 'int3'), ('int2', 'int2'), ('mixed', 'mixed')], max_length=10, null=True)),
                 ('runtime', models.CharField(blank=True, max_length=40, null=True)),
                 ('signature', models.JSONField(blank=True, null=True)),
                 ('preprocessing', models.JSONField(blank=True, null=True)),
