@@ -12,7 +12,7 @@ from bench.machine import usable_threads
 from bench.operations import dataset_item
 from bench.reporting import RESULTS, SAMPLES, Findings, say, write_report
 from bench.steps import __doc__ as compares
-from bench.steps import distilling
+from bench.steps import distilling, pruning, quantizing
 from bench.steps.gpu import watched_utilisation
 from bench.steps.racing import BATCH, Arena, Heat, race
 from zoo_demo.data import sample_data
@@ -21,7 +21,11 @@ from zoo_sdk.errors import UnknownName
 DISTRIBUTIONS = ("torch", "torchvision", "torchdistill", "torch-pruning", "numpy", "zoo-torch")
 
 
-HEATS: Mapping[str, Sequence[Heat]] = {"distillation": distilling.HEATS}
+HEATS: Mapping[str, Sequence[Heat]] = {
+    "distillation": distilling.HEATS,
+    "quantization": quantizing.HEATS,
+    "pruning": pruning.HEATS,
+}
 """The races of each kind."""
 
 
@@ -32,23 +36,22 @@ def run_heat(heat: Heat, arena: Arena, findings: Findings, *, rounds: int) -> No
     with watched_utilisation() as utilisation:
         seconds = race(contenders, rounds=rounds, threads=arena.threads)
     findings.figures += [figure for ratio in heat.ratios if (figure := ratio.figure(heat.title, seconds))]
-    findings.table(heat.title, ("contender", "ms a step", "fastest", "slowest", "images/s"), _rows(seconds, arena))
+    findings.table(heat.title, *_table(seconds, arena.steps if heat.steps else 0))
     findings.raw[heat.title] = {"seconds": seconds, "utilisation": utilisation}
     if utilisation:
         findings.notes.append(f"{heat.title}: the GPU was busy {median(utilisation):.0f} % of the time (median).")
 
 
-def _rows(seconds: Mapping[str, Sequence[float]], arena: Arena) -> list[list[str]]:
-    rows = []
-    for name, values in seconds.items():
-        steps = [1000 * value / arena.steps for value in values]
-        rows.append(
-            [
-                name, f"{median(steps):.2f}", f"{min(steps):.2f}", f"{max(steps):.2f}",
-                f"{BATCH * 1000 / median(steps):,.0f}",
-            ]
-        )  # fmt: skip
-    return rows
+def _table(seconds: Mapping[str, Sequence[float]], steps: int) -> tuple[list[str], list[list[str]]]:
+    """Milliseconds of a step, or of one piece of work where there are no steps."""
+    columns = ["contender", "ms a step" if steps else "ms", "fastest", "slowest"]
+    times = {name: [1000 * value / max(steps, 1) for value in values] for name, values in seconds.items()}
+    rows = [[name, *(f"{one:.2f}" for one in (median(each), min(each), max(each)))] for name, each in times.items()]
+    if steps:
+        columns.append("images/s")
+        for row, each in zip(rows, times.values(), strict=True):
+            row.append(f"{BATCH * 1000 / median(each):,.0f}")
+    return columns, rows
 
 
 def main(

@@ -17,7 +17,11 @@ PAIRS = (("zoo:conv_tiny", "zoo:resnet_medium"), ("zoo:resnet_small", "zoo:resne
 OURS, CACHED = "torch.distill", "torch.distill, teacher cached"
 PLAIN, TUNED, LIBRARY = "plain loop", "tuned loop", "torchdistill"
 Loop = Callable[[Arena, nn.Module, nn.Module, Samples], Contender]
-LOOPS: Mapping[str, Loop] = {PLAIN: plain.plain_loop, TUNED: plain.tuned_loop, LIBRARY: torchdistill_loop}
+LOOPS: Mapping[str, Loop] = {
+    PLAIN: plain.plain_distillation,
+    TUNED: plain.tuned_distillation,
+    LIBRARY: torchdistill_loop,
+}
 RATIOS = (
     Ratio(PLAIN, CACHED, Goal(relation="at least", bound=1.3)),
     Ratio(LIBRARY, CACHED, Goal(relation="at least", bound=1.3)),
@@ -48,16 +52,11 @@ def contenders(student: str, teacher: str, arena: Arena, notes: list[str]) -> di
 def _operation(arena: Arena, student: InputItem, teacher: InputItem, *, cached: bool) -> Contender:
     """The training loop of the operation, as a job runs it: batches, preprocessing, progress and metrics included."""
     params: dict[str, Any] = {
-        "epochs": 1,
-        "batch_size": BATCH,
+        **plain.SETTINGS,
         "limit_samples": arena.limit,
         "limit_test_samples": BATCH,
-        "evaluate_each_epoch": False,
-        "learning_rate": plain.LEARNING_RATE,
-        "weight_decay": plain.WEIGHT_DECAY,
         "temperature": plain.TEMPERATURE,
         "kd_weight": plain.WEIGHT,
-        "augmentation": "none",
     }
     inputs = {"student": student, "teacher": teacher}
     name = f"distilled-{student.reference.partition('/')[2].partition('@')[0]}-{'cached' if cached else 'direct'}"

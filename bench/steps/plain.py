@@ -1,7 +1,7 @@
-"""Distillation as one writes it by hand: an ordinary loop, and one that is tuned as far as eager PyTorch goes."""
+"""Training loops as one writes them by hand: an ordinary one, and one that is tuned as far as eager PyTorch goes."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
@@ -17,33 +17,23 @@ WEIGHT = 0.9
 LEARNING_RATE = 0.1
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
+SETTINGS = {
+    "learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "weight_decay": WEIGHT_DECAY, "optimizer": "sgd",
+    "batch_size": BATCH, "epochs": 1, "augmentation": "none", "evaluate_each_epoch": False,
+}  # fmt: skip
+"""The same for the operations."""
+Batches = Iterable[tuple[Tensor, Tensor]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Of normalised pictures and labels."""
 
 
-def kd_loss(logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:
-    """(1 - w) CE + w T^2 KL(teacher || student)."""
-    soft = F.kl_div(
-        F.log_softmax(logits / TEMPERATURE, dim=1),
-        F.softmax(teacher_logits / TEMPERATURE, dim=1),
-        reduction="batchmean",
-    )
-    return (1 - WEIGHT) * F.cross_entropy(logits, labels) + WEIGHT * TEMPERATURE**2 * soft
+def loaded(samples: Samples) -> Batches:
+    """A DataLoader over tensors that are normalised already."""
+    return DataLoader(TensorDataset(*samples), BATCH, shuffle=True, drop_last=True)
 
 
-def plain_loop(arena: Arena, student: nn.Module, teacher: nn.Module, samples: Samples) -> Contender:
-    """A DataLoader over tensors that are normalised already, the teacher without a graph, torch's own layout."""
-    loader = DataLoader(TensorDataset(*samples), BATCH, shuffle=True, drop_last=True)
-    return _loop(arena, student, teacher, loader, fused=False)
-
-
-def tuned_loop(arena: Arena, student: nn.Module, teacher: nn.Module, samples: Samples) -> Contender:
-    """No DataLoader, whole batches by index, channels-last networks and inputs, a fused optimiser."""
-    for network in (student, teacher):
-        network.to(memory_format=torch.channels_last)
-    return _loop(arena, student, teacher, _Indexed(samples), fused=True)
-
-
-class _Indexed:
-    """Shuffled batches by index, channels-last."""
+class Indexed:
+    """Shuffled whole batches by index, channels-last."""
 
     def __init__(self, samples: Samples) -> None:
         self._pictures = samples.pictures.to(memory_format=torch.channels_last)
@@ -54,28 +44,54 @@ class _Indexed:
             yield self._pictures[indices], self._labels[indices]
 
 
-def _loop(
-    arena: Arena, student: nn.Module, teacher: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, fused: bool
-) -> Contender:
-    optimizer = SGD(
-        student.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True, fused=fused or None
-    )
-    scheduler = CosineAnnealingLR(optimizer, 10**6)
+def kd_loss(student: nn.Module, teacher: nn.Module) -> Loss:
+    """(1 - w) CE + w T^2 KL(teacher || student), the teacher without a graph."""
     teacher.eval()
 
+    def loss(inputs: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            teacher_logits = teacher(inputs)
+        logits = student(inputs)
+        soft = F.kl_div(
+            F.log_softmax(logits / TEMPERATURE, dim=1),
+            F.softmax(teacher_logits / TEMPERATURE, dim=1),
+            reduction="batchmean",
+        )
+        return (1 - WEIGHT) * F.cross_entropy(logits, labels) + WEIGHT * TEMPERATURE**2 * soft
+
+    return loss
+
+
+def plain_distillation(arena: Arena, student: nn.Module, teacher: nn.Module, samples: Samples) -> Contender:
+    """What an ordinary script does: a DataLoader, torch's own layout."""
+    return training_loop(arena, student, kd_loss(student, teacher), loaded(samples))
+
+
+def tuned_distillation(arena: Arena, student: nn.Module, teacher: nn.Module, samples: Samples) -> Contender:
+    """No DataLoader, channels-last networks and inputs, a fused optimiser."""
+    for network in (student, teacher):
+        network.to(memory_format=torch.channels_last)
+    return training_loop(arena, student, kd_loss(student, teacher), Indexed(samples), fused=True)
+
+
+def training_loop(arena: Arena, network: nn.Module, loss: Loss, batches: Batches, *, fused: bool = False) -> Contender:
+    """SGD with Nesterov momentum and a schedule by steps; the loss is read after each step, as scripts do."""
+    optimizer = SGD(
+        network.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True, fused=fused or None
+    )
+    scheduler = CosineAnnealingLR(optimizer, 10**6)
+
     def epoch() -> float:
-        student.train()
+        network.train()
         total = 0.0
         started = time.perf_counter()
         for inputs, labels in batches:
-            with torch.no_grad():
-                teacher_logits = teacher(inputs)
-            loss = kd_loss(student(inputs), teacher_logits, labels)
+            value = loss(inputs, labels)
             optimizer.zero_grad()
-            loss.backward()
+            value.backward()
             optimizer.step()
             scheduler.step()
-            total += loss.item()
+            total += value.item()
         arena.wait()
         return time.perf_counter() - started
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.figures import Figure, Goal, ratios
-from bench.operations import perform
+from bench.operations import Outcome, perform
 from bench.reporting import say
 from bench.timing import rotated
 from zoo_sdk.context import InputItem
@@ -58,14 +58,17 @@ class Arena:
     def perform(
         self, operation: str, params: Mapping[str, object], inputs: Mapping[str, InputItem], name: str
     ) -> tuple[InputItem, float]:
-        """What an operation makes, and the seconds of its training loop alone (``train_seconds``)."""
-        number = sum(1 for _ in self.folder.glob(f"{name}-*"))
-        outcome = perform(
-            operation, params, {**inputs, "data": self.data}, folder=self.folder / f"{name}-{number}", seed=0,
-            threads=self.threads, devices=self.devices,
-        )  # fmt: skip
+        """What an operation makes from these and the data set, and the seconds of its training loop alone."""
+        folder = self.folder / f"{name}-{sum(1 for _ in self.folder.glob(f'{name}-*'))}"
+        outcome = self.outcome(operation, params, {**inputs, "data": self.data}, folder)
         assert outcome.made is not None
         return outcome.made, outcome.measured["train_seconds"]
+
+    def outcome(
+        self, operation: str, params: Mapping[str, object], inputs: Mapping[str, InputItem], folder: Path
+    ) -> Outcome:
+        """Everything about one run of an operation."""
+        return perform(operation, params, inputs, folder=folder, seed=0, threads=self.threads, devices=self.devices)
 
     def samples(self, item: InputItem) -> Samples:
         """The pictures of an epoch as a network takes them."""
@@ -113,8 +116,11 @@ class Ratio(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """One race.  ``enter`` gives its contenders, and notes those that cannot run here."""
+    """One race.  ``enter`` gives its contenders, and notes those that cannot run here; ``steps``: what is timed is an
+    epoch of the arena's steps, else one piece of work.
+    """
 
     title: str
     enter: Callable[[Arena, list[str]], Mapping[str, Contender]]
     ratios: Sequence[Ratio]
+    steps: bool = True
