@@ -181,6 +181,31 @@ class FailureReport(_Message):
     mlflow_run_id: str | None = None
 
 
+PIPELINE_TAG = "zoo.pipeline"
+"""The tag of an assignment that says of which pipeline the job is a step (the pipeline's id)."""
+
+
+class ParentRunReport(_Message):
+    """``POST worker/pipelines/{id}/mlflow-run``: the MLflow run that was made for a pipeline; None only asks.
+
+    The first one wins: whoever gets another run's id in the answer uses that, and deletes the one it made.
+    """
+
+    mlflow_run_id: str | None = Field(None, min_length=1, max_length=64)
+
+
+class ParentRunReply(_Message):
+    """What a pipeline's MLflow run, the parent of its jobs' runs, is to say.  ``status`` is MLflow's word."""
+
+    mlflow_run_id: str | None
+    name: str
+    status: Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+    started_at: datetime
+    finished_at: datetime | None = None
+    params: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
 class MlflowRunReport(_Message):
     """``POST worker/jobs/{job}/attempts/{n}/mlflow-run``: the run's id, when MLflow was away until after the end."""
 

@@ -1,23 +1,29 @@
 """Fixtures: the stand-in registry, agents that talk to it, and a plugin that looks around in the child."""
 
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 from tests.zoo_worker import probe_operations
+from tests.zoo_worker.mlflow_server import MlflowServer
 from tests.zoo_worker.stand_in_registry import TOKEN, StandInJob, StandInRegistry
 from zoo_sdk.artifacts import ArtifactDescription, FileEntry
 from zoo_sdk.messages import AssignedInput
 from zoo_worker.agent import Agent
 from zoo_worker.journal import Journal, StartEntry
+from zoo_worker.mlflow_mirror import connect
 from zoo_worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 GRACE_SECONDS = 1.0
 
@@ -83,6 +89,21 @@ def probe_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[MlflowServer]:
+    """A real MLflow server on SQLite."""
+    with tempfile.TemporaryDirectory(prefix="mlflow-") as folder:
+        server = MlflowServer(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def mlflow(server: MlflowServer) -> "MlflowClient":
+    return connect(server.url)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -21,11 +22,36 @@ from zoo_sdk.messages import (
     FinishReport,
     HeartbeatReply,
     MlflowRunReport,
+    ParentRunReply,
+    ParentRunReport,
     RegistrationReply,
     WorkerRegistration,
 )
 
 TOKEN = "zoo_stand-in-secret"
+
+
+@dataclass
+class StandInPipeline:
+    """Its MLflow run, and how it is: the first reported run wins."""
+
+    id: str = field(default_factory=lambda: str(uuid4()))
+    run_id: str | None = None
+    status: Literal["RUNNING", "FINISHED", "FAILED", "KILLED"] = "RUNNING"
+    asked: int = 0
+
+    def answer(self, run_id: str | None) -> ParentRunReply:
+        self.asked += 1
+        self.run_id = self.run_id or run_id
+        return ParentRunReply(
+            mlflow_run_id=self.run_id,
+            name=f"distil {self.id[-6:]}",
+            status=self.status,
+            started_at=datetime(2026, 11, 24, 8, tzinfo=UTC),
+            finished_at=None if self.status == "RUNNING" else datetime(2026, 11, 24, 9, tzinfo=UTC),
+            params={"epochs": "3"},
+            tags={"zoo.pipeline_name": "distil", "zoo.pipeline_state": self.status.lower()},
+        )
 
 
 class Problem(Exception):
@@ -49,6 +75,7 @@ class StandInJob:
     operation_version: int = 1
     time_limit_seconds: int = 600
     mlflow_run_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
     state: str = "queued"
     attempt: int = 0
     command: Literal["run", "cancel"] = "run"
@@ -81,6 +108,7 @@ class StandInRegistry:
 
     def __init__(self) -> None:
         self.jobs: dict[UUID, StandInJob] = {}
+        self.pipelines: dict[str, StandInPipeline] = {}
         self.blobs: dict[str, bytes] = {}
         self.uploads: dict[str, StandInUpload] = {}
         self.registrations: list[WorkerRegistration] = []
@@ -105,6 +133,11 @@ class StandInRegistry:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def begin_pipeline(self) -> StandInPipeline:
+        pipeline = StandInPipeline()
+        self.pipelines[pipeline.id] = pipeline
+        return pipeline
 
     def submit(self, operation: str, params: dict[str, Any] | None = None, **options: Any) -> StandInJob:
         job = StandInJob(operation, params or {}, **options)
@@ -196,6 +229,11 @@ class StandInHandler(BaseHTTPRequestHandler):
                 ).model_dump(mode="json")
             case ["POST", "worker", "jobs", job_id, "claim"]:
                 return self._claim(job_id, body)
+            case ["POST", "worker", "pipelines", pipeline_id, "mlflow-run"]:
+                if pipeline_id not in self.state.pipelines:
+                    raise Problem(404, "not-found")
+                told = ParentRunReport.model_validate_json(body)
+                return self.state.pipelines[pipeline_id].answer(told.mlflow_run_id).model_dump(mode="json")
             case [_, "worker", "jobs", job_id, "attempts", attempt, *rest]:
                 return self._attempt(job_id, attempt, rest, body)
             case [_, "uploads", upload_id, *rest]:
@@ -215,7 +253,7 @@ class StandInHandler(BaseHTTPRequestHandler):
             job_id=job.id, attempt=job.attempt, team="vision", operation=job.operation,
             operation_version=job.operation_version, params=job.params, seed=job.seed, inputs=job.inputs,
             lease_seconds=self.state.lease_seconds, time_limit_seconds=job.time_limit_seconds,
-            mlflow_experiment="vision", mlflow_run_id=job.mlflow_run_id, tags={"team.colour": "blue"},
+            mlflow_experiment="vision", mlflow_run_id=job.mlflow_run_id, tags={"team.colour": "blue"} | job.tags,
         ).model_dump(mode="json")  # fmt: skip
 
     def _attempt(self, job_id: str, attempt: str, rest: list[str], body: bytes) -> Any:

@@ -1,24 +1,19 @@
 """The mirror against a real MLflow server: complete runs, whatever MLflow's state while the job ran."""
 
-import os
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.zoo_worker.conftest import run_beside, wait_until
+from tests.zoo_worker.mlflow_server import MlflowServer
 from tests.zoo_worker.stand_in_registry import StandInJob, StandInRegistry
 from zoo_sdk.errors import NotFound, Unavailable
 from zoo_worker.agent import Agent
 from zoo_worker.journal import Journal, StartEntry, close_dead_journals, journal_path
-from zoo_worker.mlflow_mirror import JournalReplay, MlflowMirror, connect
+from zoo_worker.mlflow_mirror import JournalReplay, MlflowMirror
 from zoo_worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -32,58 +27,6 @@ pytestmark = [
 ]
 MakeAgent = Callable[..., Agent]
 OpenJournal = Callable[[Path, StartEntry], Journal]
-
-
-class MlflowServer:
-    """``mlflow server`` on SQLite; can be stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ZOO_")}
-        self._process = subprocess.Popen(
-            [
-                sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port),
-                "--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
-                "--artifacts-destination", str(self._folder),
-            ],
-            env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        wait_until(self._is_healthy, 150)
-
-    def _is_healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def stop(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, 9)
-            self._process.wait()
-            self._process = None
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[MlflowServer]:
-    with tempfile.TemporaryDirectory(prefix="mlflow-") as folder:
-        server = MlflowServer(Path(folder))
-        server.start()
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def mlflow(server: MlflowServer) -> "MlflowClient":
-    return connect(server.url)
 
 
 def runs_of(mlflow: "MlflowClient", job: str) -> "list[Run]":

@@ -84,7 +84,7 @@ class Agent:
         logger.info("registered as %s with %d operations", self.settings.name, len(self._operations))
         uri = self.settings.mlflow_tracking_uri or reply.mlflow_tracking_uri
         if uri:
-            self._mirror = MlflowMirror(self._state.journals, uri, self._report_run)
+            self._mirror = MlflowMirror(self._state.journals, uri, self._report_run, self._registry.parent_run)
             self._mirror.start()
         self._presence.start()
 

@@ -11,7 +11,7 @@ from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from zoo_sdk.messages import Assignment
+from zoo_sdk.messages import PIPELINE_TAG, Assignment
 
 MAX_JOURNAL_BYTES = 256 * 2**20
 """Points beyond this are left out; the end is always written."""
@@ -39,7 +39,10 @@ class DatasetNote(BaseModel):
 
 
 class StartEntry(_Entry):
-    """The first line: which run this is.  ``run_id`` is known when an earlier attempt has begun the run."""
+    """The first line: which run this is.
+
+    ``run_id`` is known when an earlier attempt has begun the run; ``pipeline`` is the one that the job is a step of.
+    """
 
     kind: Literal["start"] = "start"
     job: str
@@ -47,6 +50,7 @@ class StartEntry(_Entry):
     experiment: str
     run_name: str
     run_id: str | None = None
+    pipeline: str | None = None
     params: dict[str, str] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)
     datasets: tuple[DatasetNote, ...] = ()
@@ -177,6 +181,7 @@ def start_entry(assignment: Assignment, *, worker: str, url: str) -> StartEntry:
         experiment=assignment.mlflow_experiment,
         run_name=tags.pop("mlflow.runName", f"{assignment.operation} {job[-6:]}"),
         run_id=assignment.mlflow_run_id,
+        pipeline=assignment.tags.get(PIPELINE_TAG),
         params={"seed": str(assignment.seed), **params},
         tags=tags,
         datasets=tuple(_dataset_notes(assignment, url)),

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from zoo_worker.journal import (
     journal_path,
     read_entries,
 )
+from zoo_worker.parent_runs import PARENT_TAG, AskRegistry, ParentRuns
 from zoo_worker.state import write_atomically
 
 if TYPE_CHECKING:
@@ -62,11 +64,16 @@ class Position(BaseModel):
 class MlflowMirror:
     """One thread for all journals of a worker.  :meth:`wake` after writing to a journal makes it look at once."""
 
-    def __init__(self, folder: Path, tracking_uri: str, report_run: ReportRun) -> None:
+    def __init__(
+        self, folder: Path, tracking_uri: str, report_run: ReportRun, ask_of_pipeline: AskRegistry | None = None
+    ) -> None:
         self._folder = folder
         self._tracking_uri = tracking_uri
         self._report_run = report_run
+        self._ask_of_pipeline = ask_of_pipeline
         self._client: MlflowClient | None = None
+        self._settle_pause = FIRST_PAUSE_SECONDS
+        self._settle_at = 0.0
         self._woken = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow mirror", daemon=True)
@@ -98,6 +105,7 @@ class MlflowMirror:
             self._woken.clear()
             journals = sorted(self._folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
             replayed = [self._replay(path) for path in journals]
+            settled = self._settle(at_once=closing)
             if closing:
                 return
             if not all(replayed):
@@ -107,17 +115,38 @@ class MlflowMirror:
                 pause = FIRST_PAUSE_SECONDS
                 if any(self._folder.glob("*.jsonl")):
                     self._closing.wait(LIVE_PAUSE_SECONDS)
+                elif not self._woken.wait(None if settled else self._settle_pause):
+                    continue
                 else:
-                    self._woken.wait()
+                    self._settle_pause = FIRST_PAUSE_SECONDS
 
     def _replay(self, path: Path) -> bool:
         """Replay one journal as far as it goes; False when MLflow (or the registry) did not take it."""
         try:
-            JournalReplay(self._connect(), path, self._report_run).run()
+            JournalReplay(self._connect(), path, self._report_run, self._parents()).run()
         except Exception as error:  # noqa: BLE001 - mlflow and its transport raise many kinds; none may end this thread
             logger.warning("MLflow at %s did not take %s: %s", self._tracking_uri, path.name, str(error)[:300])
             return False
         return True
+
+    def _settle(self, *, at_once: bool) -> bool:
+        """Look whether pipelines have ended, now and then; False while one has not."""
+        if not any(self._folder.glob("*.pipeline")):
+            return True
+        if time.monotonic() < self._settle_at and not at_once:
+            return False
+        try:
+            parents = self._parents()
+            settled = parents is None or parents.settle()
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning("MLflow at %s did not take the end of a pipeline: %s", self._tracking_uri, str(error)[:300])
+            settled = False
+        self._settle_at = time.monotonic() + self._settle_pause
+        self._settle_pause = min(self._settle_pause * 2, LONGEST_PAUSE_SECONDS)
+        return settled
+
+    def _parents(self) -> ParentRuns | None:
+        return ParentRuns(self._folder, self._connect(), self._ask_of_pipeline) if self._ask_of_pipeline else None
 
     def _connect(self) -> "MlflowClient":
         if self._client is None:
@@ -141,8 +170,11 @@ class JournalReplay:
     equal points, parameters and tags once.  A run is looked for by its job's tag before one is made: one run per job.
     """
 
-    def __init__(self, client: "MlflowClient", path: Path, report_run: ReportRun) -> None:
+    def __init__(
+        self, client: "MlflowClient", path: Path, report_run: ReportRun, parents: ParentRuns | None = None
+    ) -> None:
         self._client = client
+        self._parents = parents
         self._path = path
         self._report_run = report_run
         self._position = _read_position(path)
@@ -173,13 +205,15 @@ class JournalReplay:
     def _open_run(self, start: StartEntry) -> str:
         experiment = self._experiment(start.experiment)
         run_id = self._existing_run(start, experiment)
+        parent = self._parents.run_of(start.pipeline, experiment) if self._parents and start.pipeline else None
+        tags = {"zoo.job": start.job} | ({PARENT_TAG: parent} if parent else {})
         if run_id is None:
-            run = self._client.create_run(
-                experiment, start_time=start.time_ms, run_name=start.run_name, tags={"zoo.job": start.job}
-            )
+            run = self._client.create_run(experiment, start_time=start.time_ms, run_name=start.run_name, tags=tags)
             run_id = str(run.info.run_id)
         else:
             self._client.update_run(run_id, status="RUNNING")
+            for name, value in tags.items():
+                self._client.set_tag(run_id, name, value)
         return run_id
 
     def _experiment(self, name: str) -> str:

@@ -29,6 +29,8 @@ from zoo_sdk.messages import (
     FinishReport,
     HeartbeatReply,
     MlflowRunReport,
+    ParentRunReply,
+    ParentRunReport,
     RegistrationReply,
     WorkerRegistration,
 )
@@ -74,6 +76,11 @@ class Registry:
     def claim(self, job: str, worker: str) -> Assignment:
         """``POST worker/jobs/{job}/claim``."""
         return self._message(Assignment, f"worker/jobs/{job}/claim", ClaimRequest(worker=worker))
+
+    def parent_run(self, pipeline: str, run_id: str | None = None) -> ParentRunReply:
+        """``POST worker/pipelines/{id}/mlflow-run``: report a pipeline's MLflow run, or only ask for it."""
+        report = ParentRunReport(mlflow_run_id=run_id)
+        return self._message(ParentRunReply, f"worker/pipelines/{pipeline}/mlflow-run", report)
 
     def attempt(self, job: str, number: int) -> "AttemptRoutes":
         """The routes of one attempt."""

@@ -6,13 +6,14 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.zoo_server.jobs.conftest import Submit
-from tests.zoo_server.jobs.scenes import JOBS, Hands, failure, job_now
+from tests.zoo_server.jobs.scenes import JOBS, Hands, failure, job_now, model_report, safetensors
 from zoo_server.catalog.models import Version
 from zoo_server.jobs.requests import JobSubmission
 from zoo_server.jobs.services import listeners
 from zoo_server.jobs.services.submission import submit_job
 from zoo_server.rest.principals import Principal
 
+WEIGHTS = safetensors(3.0)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -33,6 +34,18 @@ def test_a_listener_is_told_of_every_end_once(ended: list[UUID], submit: Submit,
     hands.post(failed, 1, "fail", failure())
     hands.post(failed, 1, "fail", failure())
     assert [str(job) for job in ended] == [cancelled, failed]
+
+
+def test_a_job_that_takes_a_result_from_the_cache_ends_at_once(
+    ended: list[UUID], submit: Submit, hands: Hands, data: Version
+) -> None:
+    digest = f"sha256:{'1' * 64}"
+    hands.register(environment_digests={"toy.evaluate": digest, "toy.train": digest})
+    first = submit().json()["id"]
+    hands.claim(first)
+    report = model_report(hands.upload(first, 1, WEIGHTS), sizes=len(WEIGHTS), environment_digest=digest)
+    assert hands.post(first, 1, "finish", report).status_code == 200
+    assert [str(job) for job in ended] == [first, submit().json()["id"]]
 
 
 def test_an_attempt_that_is_tried_again_is_no_end(ended: list[UUID], running: str, hands: Hands) -> None:

@@ -18,6 +18,7 @@ from zoo_server.catalog.services import add_metric, add_parent, seal_version
 from zoo_server.jobs.models import Job, JobInput
 from zoo_server.jobs.result_cache import CachedResult
 from zoo_server.jobs.selectors import facts_of
+from zoo_server.jobs.services.listeners import tell_after_commit
 from zoo_server.jobs.services.publication import (
     Publication,
     add_lineage,
@@ -44,6 +45,7 @@ def reuse_result(*, principal: Principal, job: Job, cached: CachedResult) -> Job
     move(job, JobState.SUCCEEDED, cached_from_id=cached.job_id, finished_at=Now())
     details: dict[str, Any] = {"from": str(cached.job_id), "result": str(version) if version else None}
     record_event(actor=principal, action="job.reused", subject=job, team=job.team.name, details=details)
+    tell_after_commit(job)
     return job
 
 
