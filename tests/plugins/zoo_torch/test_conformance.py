@@ -50,6 +50,7 @@ class TestConformance(PluginConformance):
         Case("torch.export_onnx", {"parity_samples": 4}, model_only),
         Case("torch.evaluate", {}, evaluate_inputs),
         Case("torch.benchmark", {"seconds": 0.05, "warmup": 1}, model_only),
+        Case("torch.prune", {"method": "taylor", "ratio": 0.5, **TRAINING}, evaluate_inputs),
         Case("torch.slim_supernet", {"architecture": "zoo:conv_tiny", **TRAINING}, data_only),
         Case("torch.slim_search", {"target_ratios": [0.6, 0.5], "batch_size": 20}, search_inputs),
         Case("torch.slim_retrain", TRAINING, retrain_inputs),

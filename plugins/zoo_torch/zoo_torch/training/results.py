@@ -53,6 +53,33 @@ def measure_cost(
     context.measure("size_bytes", size_bytes, runtime=Runtime.TORCH)
 
 
+def write_weights(
+    network: nn.Module,
+    architecture: Architecture,
+    preprocessing: Preprocessing,
+    context: OperationContext,
+    *,
+    device: torch.device,
+    classes: tuple[str, ...],
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Write weights, describe them and measure their cost; ``details`` are further facts of the artifact."""
+    path = context.output() / WEIGHTS_FILE
+    save_weights(network, architecture, path)
+    context.artifact(
+        ArtifactDescription(
+            format="safetensors",
+            files=(WEIGHTS_FILE,),
+            precision=Precision.FP32,
+            runtime=Runtime.TORCH,
+            signature=signature_of(preprocessing, architecture.num_classes),
+            preprocessing=preprocessing,
+            details={**description_details(architecture, classes), **(details or {})},
+        )
+    )
+    measure_cost(network, preprocessing, path.stat().st_size, context, device)
+
+
 def hand_over(
     trainer: Trainer, architecture: Architecture, seconds: float, *, details: Mapping[str, Any] | None = None
 ) -> None:
@@ -68,19 +95,9 @@ def hand_over(
         device=device_name(device),
         details=runtime_facts(device, context),
     )
-    path = context.output() / WEIGHTS_FILE
-    save_weights(trainer.network, architecture, path)
-    context.artifact(
-        ArtifactDescription(
-            format="safetensors",
-            files=(WEIGHTS_FILE,),
-            precision=Precision.FP32,
-            runtime=Runtime.TORCH,
-            signature=signature_of(data.preprocessing, architecture.num_classes),
-            preprocessing=data.preprocessing,
-            details={**description_details(architecture, data.train.classes), **(details or {})},
-        )
+    classes = data.train.classes
+    write_weights(
+        trainer.network, architecture, data.preprocessing, context, device=device, classes=classes, details=details
     )
-    measure_cost(trainer.network, data.preprocessing, path.stat().st_size, context, device)
     context.measure("train_seconds", seconds, device=device_name(device), details=runtime_facts(device, context))
     context.progress(trainer.total_steps + 1, trainer.total_steps + 1, f"top1 {score.top1:.2f} %")

@@ -1,0 +1,1 @@
+"""``torch.prune``: remove channels that matter least."""
