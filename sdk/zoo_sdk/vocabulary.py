@@ -126,6 +126,37 @@ class JobState(StrEnum):
 FINAL_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
+class PipelineState(StrEnum):
+    """``running -> succeeded | failed | stopped | cancelled``; the last three go back to ``running`` on a retry.
+
+    ``failed``: a step failed; ``stopped``: none did, but a gate stopped what comes after it.
+    """
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+class StepState(StrEnum):
+    """A pipeline's step: ``waiting -> running -> succeeded | failed | gated | cancelled``, or ``skipped`` unseen.
+
+    ``gated``: its job succeeded, but what it made did not pass a gate.
+    """
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    GATED = "gated"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+FINAL_STEP_STATES = frozenset(StepState) - {StepState.WAITING, StepState.RUNNING}
+
+
 class FailureCause(StrEnum):
     """Why an attempt did not succeed."""
 

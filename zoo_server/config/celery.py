@@ -29,6 +29,11 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "move pipelines on": {
+            "task": "zoo.pipelines.advance",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
         "end abandoned uploads": {
             "task": "zoo.artifacts.expire_uploads",
             "schedule": 600.0,

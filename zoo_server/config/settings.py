@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "zoo_server.artifacts",
     "zoo_server.catalog",
     "zoo_server.jobs",
+    "zoo_server.pipelines",
     "zoo_server.web",
 ]
 MIDDLEWARE = [

@@ -1,4 +1,4 @@
-"""Django's name for this app."""
+"""Django's name for this app; when it is ready, it listens to the ends of jobs."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,10 @@ class PipelinesConfig(AppConfig):
 
     name = "zoo_server.pipelines"
     label = "pipelines"
+
+    def ready(self) -> None:
+        """Move a pipeline on whenever a job of it ends."""
+        from zoo_server.jobs.services.listeners import on_job_end
+        from zoo_server.pipelines.services.advancing import advance_after_job
+
+        on_job_end(advance_after_job)
