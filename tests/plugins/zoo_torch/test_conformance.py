@@ -47,6 +47,7 @@ class TestConformance(PluginConformance):
     cases = (
         Case("torch.train", {"architecture": "zoo:conv_tiny", **TRAINING}, data_only),
         Case("torch.distill", TRAINING, distill_inputs),
+        Case("torch.distill", {"method": "feature", "layers": {"features.1": "features.1"}, **TRAINING}, distill_inputs),
         Case("torch.export_onnx", {"parity_samples": 4}, model_only),
         Case("torch.evaluate", {}, evaluate_inputs),
         Case("torch.benchmark", {"seconds": 0.05, "warmup": 1}, model_only),
@@ -54,4 +55,5 @@ class TestConformance(PluginConformance):
         Case("torch.slim_supernet", {"architecture": "zoo:conv_tiny", **TRAINING}, data_only),
         Case("torch.slim_search", {"target_ratios": [0.6, 0.5], "batch_size": 20}, search_inputs),
         Case("torch.slim_retrain", TRAINING, retrain_inputs),
+        Case("torch.mixed_precision", {"weight_bits": 2, "max_drop": 50, "batch_size": 20}, evaluate_inputs),
     )
