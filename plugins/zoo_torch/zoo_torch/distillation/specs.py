@@ -8,7 +8,7 @@ from zoo_torch.ports import TRAINING_DATA
 DISTILL = OperationSpec(
     name="torch.distill",
     version=2,
-    summary="Train a student to reproduce one or several frozen teachers (Hinton et al. 2015).",
+    summary="Train a student to reproduce one or several frozen teachers: their answers, or hidden layers.",
     params=DistillParams,
     implementation="zoo_torch.distillation.operation:run",
     inputs=(
