@@ -10,12 +10,15 @@ from torch import nn
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_torch.networks.names import ArchitectureName, OptionValue
 from zoo_torch.networks.narrowing import Widths, layer_widths, narrow_untrained, widths_of
-from zoo_torch.networks.small import SMALL_NETWORKS
+from zoo_torch.networks.small import DEFAULT_IMAGE_SIZE, SIZED_NETWORKS, SMALL_NETWORKS
 from zoo_torch.quantization.network import quantise
 from zoo_torch.quantization.scheme import QuantizationScheme
 
 ALLOWED_OPTIONS = frozenset({"drop_rate", "drop_path_rate", "img_size", "global_pool", "output_stride"})
 """Other options of timm name files, addresses or Python objects: nothing that a stranger's file may choose."""
+
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 8, 128
+"""Of our own transformers, whose attention grows with the fourth power of it."""
 
 
 class Architecture(BaseModel):
@@ -102,16 +105,35 @@ class Architecture(BaseModel):
                 own[name] = (full[0], own[name][1])
         return own
 
+    @property
+    def takes_image_size(self) -> bool:
+        """Whether it is one of our networks that are made for one image size, their option ``img_size``."""
+        family, _, name = self.name.partition(":")
+        return family == "zoo" and name in SIZED_NETWORKS
+
+    def _build_small(self, name: str) -> nn.Module:
+        allowed = {"img_size"} if name in SIZED_NETWORKS else set()
+        if name not in {*SMALL_NETWORKS, *SIZED_NETWORKS}:
+            raise UnknownName("architecture", self.name, [f"zoo:{one}" for one in (*SMALL_NETWORKS, *SIZED_NETWORKS)])
+        if not allowed.issuperset(self.options):
+            raise InvalidInput(
+                f"{self.name} takes {'only the option img_size' if allowed else 'no architecture options'}.",
+                facts={"field": "architecture_options"},
+            )
+        if name in SMALL_NETWORKS:
+            return SMALL_NETWORKS[name](self.in_chans, self.num_classes)
+        size = self.options.get("img_size", DEFAULT_IMAGE_SIZE)
+        if not isinstance(size, int) or not MIN_IMAGE_SIZE <= size <= MAX_IMAGE_SIZE:
+            raise InvalidInput(
+                f"img_size is {size!r}, not a whole number from {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}.",
+                facts={"field": "architecture_options"},
+            )
+        return SIZED_NETWORKS[name](self.in_chans, self.num_classes, size)
+
     def _build_full(self) -> nn.Module:
         family, _, name = self.name.partition(":")
         if family == "zoo":
-            if name not in SMALL_NETWORKS:
-                raise UnknownName("architecture", self.name, [f"zoo:{known}" for known in SMALL_NETWORKS])
-            if self.options:
-                raise InvalidInput(
-                    f"{self.name} takes no architecture options.", facts={"field": "architecture_options"}
-                )
-            return SMALL_NETWORKS[name](self.in_chans, self.num_classes)
+            return self._build_small(name)
         # Takes as long to import as torch itself, and our own networks do without it.
         import timm
 

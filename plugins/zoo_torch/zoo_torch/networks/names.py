@@ -12,6 +12,7 @@ ArchitectureName = Annotated[
 OptionValue = bool | int | float | Annotated[str, Field(max_length=40)]
 
 ARCHITECTURE_DESCRIPTION = (
-    "The network: zoo:conv_tiny, zoo:conv_small, zoo:conv_medium, zoo:resnet_small or zoo:resnet_medium for small "
-    "images, or timm:NAME for any architecture of timm, such as timm:resnet18."
+    "The network, for small images: zoo:conv_tiny, conv_small, conv_medium, resnet_small, resnet_medium, "
+    "resnet_tiny_18, _34, _50, _101, mobilenet_v1_small, mobilenet_v2_small, vit_tiny or vit_small (each after zoo:); "
+    "or timm:NAME for any architecture of timm, such as timm:resnet18."
 )

@@ -30,7 +30,7 @@ def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
         architecture = weights.architecture.model_copy(update={"num_classes": outputs})
         network = weights.build_for_classes(outputs)
     else:
-        architecture = _architecture(params, outputs, data.preprocessing.channels)
+        architecture = _architecture(params, outputs, data.preprocessing)
         network = architecture.build()
     trainer = Trainer(network, data, params, context, device)
     context.log(
@@ -56,13 +56,15 @@ def _report_classes(weights: Weights, outputs: int, context: OperationContext) -
         )
 
 
-def _architecture(params: TrainParams, outputs: int, channels: int) -> Architecture:
+def _architecture(params: TrainParams, outputs: int, preprocessing: Preprocessing) -> Architecture:
     if params.architecture is None:
         raise InvalidInput(
             "Neither an architecture nor weights to start from were given.",
             hint="Give the parameter `architecture`, such as zoo:resnet_small, or the input `init`.",
             facts={"field": "architecture"},
         )
-    return Architecture.of(
-        params.architecture, num_classes=outputs, in_chans=channels, options=dict(params.architecture_options)
-    )
+    options = dict(params.architecture_options)
+    found = Architecture.of(params.architecture, num_classes=outputs, in_chans=preprocessing.channels, options=options)
+    if found.takes_image_size and "img_size" not in options:
+        found = found.model_copy(update={"options": {**options, "img_size": preprocessing.crop[0]}})
+    return found

@@ -288,3 +288,10 @@ def test_label_smoothing_raises_the_loss_of_a_sure_network(tmp_path: Path, data:
     sure = train(tmp_path / "sure", data, epochs=5, limit_samples=None)
     smooth = train(tmp_path / "smooth", data, epochs=5, limit_samples=None, label_smoothing=0.3)
     assert smooth.curve("train_loss")[-1][1] > sure.curve("train_loss")[-1][1] + 0.3
+
+
+def test_a_transformer_is_made_for_the_size_of_the_pictures(tmp_path: Path, data: InputItem) -> None:
+    outcome = train(tmp_path, data, architecture="zoo:vit_tiny", optimizer="adamw", learning_rate=0.003)
+    assert outcome.context.artifacts["model"][0].details["architecture"]["options"] == {"img_size": 8}
+    losses = [loss for _, loss in outcome.curve("train_loss")]
+    assert losses[-1] < losses[0]
