@@ -43,9 +43,16 @@ _ACTIVATION_MODULES = {
     nn.SiLU: "silu",
 }
 _ACTIVATION_FUNCTIONS: dict[Any, str] = {
-    F.relu: "relu", torch.relu: "relu", "relu": "relu", F.relu6: "relu6",
-    F.hardswish: "hardswish", F.hardsigmoid: "hardsigmoid", F.silu: "silu",
-    F.sigmoid: "sigmoid", torch.sigmoid: "sigmoid", "sigmoid": "sigmoid",
+    F.relu: "relu",
+    torch.relu: "relu",
+    "relu": "relu",
+    F.relu6: "relu6",
+    F.hardswish: "hardswish",
+    F.hardsigmoid: "hardsigmoid",
+    F.silu: "silu",
+    F.sigmoid: "sigmoid",
+    torch.sigmoid: "sigmoid",
+    "sigmoid": "sigmoid",
 }
 _TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _SPATIAL_AXES = ({2, 3}, {-2, -1})
@@ -242,7 +249,9 @@ class _Conversion:
             {
                 "input": source,
                 "function": "mean" if is_mean else "max",
-                "kernel": kernel, "stride": stride, "padding": padding,
+                "kernel": kernel,
+                "stride": stride,
+                "padding": padding,
                 "counts_padding": not is_mean or module.count_include_pad,
             }
         )
