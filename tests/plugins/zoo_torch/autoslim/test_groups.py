@@ -80,13 +80,28 @@ def test_concatenated_channels_keep_their_width() -> None:
 
 
 def test_a_network_that_cannot_be_followed_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="cannot be followed through its graph"):
-        network_and_groups("timm:vit_tiny_patch16_224", channels=3, size=224)
+    class Deciding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise ValueError("no such picture")
+
+    with pytest.raises(InvalidInput, match="cannot follow this network"):
+        find_groups(Deciding(), Preprocessing(channels=1, crop=(8, 8)))
 
 
-def test_a_network_without_convolutions_is_refused() -> None:
+def test_of_a_transformer_the_hidden_layers_are_slimmable() -> None:
+    network, groups = network_and_groups("timm:vit_tiny_patch16_224", channels=3, size=224)
+    assert {group.name for group in groups} == {f"blocks.{number}.mlp.fc1" for number in range(12)}
+    narrow(network, layers_at(network, groups, {group.name: 8 for group in groups}))
+    assert network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 10)
+
+
+def test_a_network_without_inner_layers_is_refused() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    with pytest.raises(InvalidInput, match="no convolution whose width can be chosen"):
+    with pytest.raises(InvalidInput, match="no layer whose width can be chosen"):
         find_groups(network, Preprocessing(channels=1, crop=(8, 8)))
 
 
