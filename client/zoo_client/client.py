@@ -14,6 +14,7 @@ from zoo_client.audit import Audit
 from zoo_client.credentials import cache_folder, resolve
 from zoo_client.errors import Gone
 from zoo_client.jobs import Jobs, Operations, Workers
+from zoo_client.pipelines import Pipelines, Recipes
 from zoo_client.pulling import Pulled, default_folder, pull_version
 from zoo_client.records import Kind, Version
 from zoo_client.repositories import Repositories, Versions
@@ -53,6 +54,8 @@ class Client:
         self.operations = Operations(self.api)
         self.jobs = Jobs(self.api)
         self.workers = Workers(self.api)
+        self.recipes = Recipes(self.api)
+        self.pipelines = Pipelines(self.api)
         self.audit = Audit(self.api)
         self.accounts = Accounts(self.api)
         self.teams = Teams(self.api)

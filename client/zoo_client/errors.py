@@ -12,6 +12,7 @@
     ├── NoRoom                the registry's disk or quota is full, or the file is too large (413, 507)
     ├── ServerFault           the registry answered 500, or something that is no answer of a registry
     ├── JobFailed             the job ended failed or cancelled
+    ├── PipelineFailed        the pipeline ended failed, stopped by a gate, or cancelled
     └── VerificationFailed    a folder or the audit chain is not what it should be
 """
 
@@ -55,6 +56,12 @@ class JobFailed(errors.ZooError):
     """A job ended failed or cancelled; ``facts`` holds its id, state and cause."""
 
     code = "job-failed"
+
+
+class PipelineFailed(errors.ZooError):
+    """A pipeline ended failed, stopped by a gate, or cancelled; ``facts`` holds its id, state and the steps."""
+
+    code = "pipeline-failed"
 
 
 class VerificationFailed(errors.ZooError):

@@ -164,6 +164,98 @@ class JobEvent(TypedDict):
     body: dict[str, Any]
 
 
+class CheckedRecipe(TypedDict):
+    """The answer of ``POST recipes/validate``."""
+
+    name: str
+    summary: str
+    inputs: Any
+    sets: Any
+    axes: Any
+    steps: list[dict[str, Any]]
+    outputs: Any
+
+
+class PlannedStep(TypedDict):
+    """A step instance as it would run.  ``cached``: the version that the result cache has for it."""
+
+    key: str
+    name: str
+    coordinates: dict[str, Any]
+    operation: str
+    operation_version: int
+    available: bool
+    params: dict[str, Any]
+    seed: Any
+    inputs: list[dict[str, Any]]
+    model: str | None
+    gates: list[str]
+    cached: str | None
+    left_out: bool
+    estimate_seconds: float | None
+    estimate_basis: str
+
+
+class Plan(TypedDict):
+    """The answer of ``POST recipes/plan``."""
+
+    name: str
+    set: str | None
+    team: str
+    steps: list[PlannedStep]
+    edges: list[dict[str, str]]
+    estimate: dict[str, Any]
+    recipe_digest: str
+
+
+class PipelineStep(TypedDict):
+    """A step of a pipeline, as it is."""
+
+    key: str
+    name: str
+    coordinates: dict[str, Any]
+    operation: str
+    state: str
+    reason: str
+    error: dict[str, Any] | None
+    params: dict[str, Any]
+    seed: Any
+    inputs: list[dict[str, Any]]
+    model: str | None
+    job: dict[str, Any] | None
+    result: str | None
+    gates: list[dict[str, Any]]
+    started_at: str | None
+    finished_at: str | None
+
+
+class Pipeline(TypedDict):
+    """A recipe at work; ``recipe``, ``steps`` and ``edges`` only in the answer for one."""
+
+    id: str
+    team: str
+    name: str
+    set: str | None
+    state: str
+    cancel_requested: bool
+    recipe_digest: str
+    recipe: NotRequired[str]
+    values: dict[str, Any]
+    axes: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: dict[str, Any]
+    counts: dict[str, int]
+    steps: list[PipelineStep]
+    edges: NotRequired[list[dict[str, str]]]
+    mlflow_run_id: str | None
+    mlflow_url: str | None
+    priority: int
+    created_by: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
 class Upload(TypedDict):
     """A finished upload: the bytes are in the store."""
 

@@ -3,7 +3,9 @@
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from zoo_sdk import errors
 
@@ -57,13 +59,29 @@ def tell(error: Exception, *, as_json: bool) -> None:
     if as_json:
         body = {"code": code, "detail": detail, "hint": hint, "facts": facts}
         sys.stdout.write(to_json({"error": body}) + "\n")
-    lines = [f"Error: {safe(detail)}"]
-    known = facts.get("errors")
-    if isinstance(known, list):
-        told = [f"{safe(item.get('field'))}: {safe(item.get('message'))}" for item in known if isinstance(item, dict)]
-        lines += [f"  {line}" for line in told if line not in detail]
+    lines = [*_placed_lines(facts), f"Error: {safe(detail)}"]
+    told = [f"{safe(item['field'])}: {safe(item.get('message'))}" for item in _entries(facts) if "field" in item]
+    lines += [f"  {line}" for line in told if line not in detail]
     lines += [f"Hint: {safe(hint)}"] if hint else []
     sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _entries(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = facts.get("errors")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _placed_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Mistakes in a file as compilers tell them, so that editors jump there: ``file:line:column: key: message``."""
+    from zoo_client.cli.text import safe
+
+    lines = []
+    for item in _entries(facts):
+        if "key" in item:
+            place = f"{item['file']}:{item['line']}:{item['column']}: " if item.get("line") is not None else ""
+            allowed = f" (allowed: {item['allowed']})" if item.get("allowed") else ""
+            lines.append(safe(f"{place}{item['key']}: {item.get('message')}{allowed}"))
+    return lines
 
 
 def _os_error_text(error: OSError) -> str:

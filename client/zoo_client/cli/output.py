@@ -65,6 +65,10 @@ STATE_STYLES = {
     "succeeded": "green",
     "failed": "red",
     "cancelled": "magenta",
+    "waiting": "dim",
+    "skipped": "dim",
+    "gated": "yellow",
+    "stopped": "yellow",
 }
 
 

@@ -1,0 +1,87 @@
+"""A plan for people: the graph as an indented table, what the cache has of it, and what the rest will cost."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from zoo_client.cli.output import cell
+from zoo_client.cli.text import safe
+from zoo_client.records import Plan, PlannedStep
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    """Steps in the order in which they can run, each as deep as its longest way from the beginning."""
+    depths = depths_of(plan["steps"], plan["edges"])
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for name in ("step", "operation", "takes", "makes", "gates", "cost"):
+        table.add_column(name, overflow="fold")
+    for step in plan["steps"]:
+        style = "dim" if step["left_out"] else ""
+        depth = depths.get(step["key"], 0)
+        row = (
+            Text("   " * (depth - 1) + ("└─ " if depth else "") + safe(step["key"])),
+            cell(step["operation"] if step["available"] else f"{step['operation']} (no worker)"),
+            cell([taken_text(item) for item in step["inputs"]]),
+            cell(step["model"]),
+            cell(step["gates"]),
+            cost_text(step),
+        )
+        table.add_row(*row, style=style)
+    return Group(table, Text(""), Text(summary_of(plan)))
+
+
+def depths_of(steps: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    """By step, the length of the longest way to it; ``steps`` come in an order in which they can run."""
+    sources: dict[str, list[str]] = {}
+    for edge in edges:
+        sources.setdefault(edge["target"], []).append(edge["source"])
+    depths: dict[str, int] = {}
+    for step in steps:
+        depths[step["key"]] = max((depths.get(key, 0) + 1 for key in sources.get(step["key"], ())), default=0)
+    return depths
+
+
+def taken_text(item: Mapping[str, Any]) -> str:
+    """``teacher: team/name@3 x 0.5``."""
+    weight = f" x {item['weight']:g}" if item.get("weight") is not None else ""
+    return f"{item['port']}: {str(item['source']).removeprefix('steps.')}{weight}"
+
+
+def cost_text(step: PlannedStep) -> Text:
+    """What a step will cost: nothing if it is left out or in the cache."""
+    if step["left_out"]:
+        return Text("left out", style="dim")
+    if step["cached"]:
+        return Text(safe(f"✓ in the cache: {step['cached']}"), style="green")
+    if step["estimate_seconds"] is None:
+        return Text(
+            safe(f"unknown ({step['estimate_basis']})" if step["estimate_basis"] else "unknown"), style="yellow"
+        )
+    basis = f" ({step['estimate_basis']})" if step["estimate_basis"] else ""
+    return Text(safe(f"about {duration_text(step['estimate_seconds'])}{basis}"))
+
+
+def summary_of(plan: Plan) -> str:
+    """Everything together, in a sentence or two."""
+    steps = [step for step in plan["steps"] if not step["left_out"]]
+    cached = sum(1 for step in steps if step["cached"])
+    estimate = plan["estimate"]
+    words = f"{len(steps)} steps, {cached} of them in the cache; the others take about "
+    words += f"{duration_text(estimate['seconds'])} of one worker at a time, "
+    words += f"{duration_text(estimate['critical_path_seconds'])} with workers for everything at once"
+    unknown = estimate["unknown"]
+    return words + (f"; of {unknown} nothing is known yet, they are not counted." if unknown else ".")
+
+
+def duration_text(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``, ``2.1 d``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} d"
