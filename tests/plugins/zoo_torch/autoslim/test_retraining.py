@@ -66,3 +66,11 @@ def test_a_file_that_is_no_report_is_refused(search: Outcome, digits: InputItem,
     (tmp_path / "search.json").write_text('{"autoslim_search": 1, "steps": []}')
     item = report_item(search).model_copy(update={"folder": tmp_path})
     refused(tmp_path, {"search": item, "data": digits}, "is not the report of a search")
+
+
+def test_a_found_network_can_be_the_student_of_its_supernet(
+    supernet: Outcome, search: Outcome, digits: InputItem, tmp_path: Path
+) -> None:
+    ports = {"student": search.item, "teacher": supernet.item, "data": digits}
+    outcome = perform("torch.distill", tmp_path, ports, **RETRAIN)
+    assert load_weights(outcome.item).architecture.widths == report_of(search).found[0].layers
