@@ -48,7 +48,11 @@ def perform(
     """
     spec = find_operation(operation)
     folder.mkdir(parents=True)
-    context = LocalContext(spec, Workplace.under(folder), seed=seed, threads=threads, devices=devices)
+    place = Workplace.under(folder)
+    # Jobs side by side share it, as those of one worker do.
+    place.shared_cache = folder.parent / "shared_cache"
+    place.shared_cache.mkdir(exist_ok=True)
+    context = LocalContext(spec, place, seed=seed, threads=threads, devices=devices)
     started = time.perf_counter()
     ports = {port: item if isinstance(item, tuple) else (item,) for port, item in inputs.items()}
     run_operation(spec, params, Inputs(ports=ports), context)

@@ -57,6 +57,7 @@ def _operation(arena: Arena, student: InputItem, teacher: InputItem, *, cached: 
         "limit_test_samples": BATCH,
         "temperature": plain.TEMPERATURE,
         "kd_weight": plain.WEIGHT,
+        "keep_answers": "auto" if cached else "never",
     }
     inputs = {"student": student, "teacher": teacher}
     name = f"distilled-{student.reference.partition('/')[2].partition('@')[0]}-{'cached' if cached else 'direct'}"
