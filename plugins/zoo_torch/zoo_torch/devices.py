@@ -1,7 +1,9 @@
-"""The device, threads and random state of an attempt, and its memory running out."""
+"""The device, threads and random state of an attempt, its compiler's cache, and its memory running out."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -10,6 +12,7 @@ from zoo_sdk.errors import InvalidInput, OutOfMemory
 
 _HOST_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory")
 """torch raises a plain RuntimeError when the host's memory runs out."""
+_COMPILER_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def prepare_device(context: OperationContext) -> torch.device:
@@ -64,3 +67,16 @@ def _out_of_memory(whose: str, batch_size: int) -> OutOfMemory:
         hint=f"Try batch_size {smaller}." if smaller < batch_size else "Use a smaller network or a larger device.",
         facts={"batch_size": batch_size, "suggested_batch_size": smaller},
     )
+
+
+@contextmanager
+def compiler_cache_below(folder: Path) -> Iterator[None]:
+    """Keep the compiler's cache in ``folder``; torch.export makes one even where nothing is compiled."""
+    former = os.environ.get(_COMPILER_CACHE_VARIABLE)
+    os.environ[_COMPILER_CACHE_VARIABLE] = str(folder / "compiler-cache")
+    try:
+        yield
+    finally:
+        del os.environ[_COMPILER_CACHE_VARIABLE]
+        if former is not None:
+            os.environ[_COMPILER_CACHE_VARIABLE] = former

@@ -1,8 +1,5 @@
 """``torch.export_onnx``: PyTorch weights as one ONNX file, compared with its source in ONNX Runtime."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.formats import Runtime
 from zoo_sdk.vocabulary import Precision
 from zoo_torch.conversion.params import ExportOnnxParams
-from zoo_torch.devices import prepare_device
+from zoo_torch.devices import compiler_cache_below, prepare_device
 from zoo_torch.networks.weights import load_weights
 from zoo_torch.training.data import check_channels, model_preprocessing
 from zoo_torch.training.results import signature_of
@@ -33,7 +30,6 @@ INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
 STEPS = 3
 MAX_MESSAGE = 1000
-COMPILER_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> None:
@@ -47,7 +43,7 @@ def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> 
     context.raise_if_cancelled()
     context.progress(1, STEPS, "exporting")
     path = context.output() / ONNX_FILE
-    with _compiler_cache_below(context.scratch):
+    with compiler_cache_below(context.scratch):
         export_network(network, samples[:2], params.opset, path)
     context.raise_if_cancelled()
     context.progress(2, STEPS, "checking in ONNX Runtime")
@@ -74,19 +70,6 @@ def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> 
         )
     )
     context.progress(STEPS, STEPS, f"largest difference {figures.max_abs_diff:.2g}")
-
-
-@contextmanager
-def _compiler_cache_below(folder: Path) -> Iterator[None]:
-    """torch.export makes its compiler's cache folder even where nothing is compiled: keep it in the scratch folder."""
-    former = os.environ.get(COMPILER_CACHE_VARIABLE)
-    os.environ[COMPILER_CACHE_VARIABLE] = str(folder / "compiler-cache")
-    try:
-        yield
-    finally:
-        del os.environ[COMPILER_CACHE_VARIABLE]
-        if former is not None:
-            os.environ[COMPILER_CACHE_VARIABLE] = former
 
 
 def export_network(network: nn.Module, example: NDArray[np.float32], opset: int, path: Path) -> None:

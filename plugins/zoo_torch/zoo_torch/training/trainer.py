@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import OperationContext
-from zoo_torch.devices import out_of_memory_is_said
+from zoo_torch.devices import compiler_cache_below, out_of_memory_is_said
 from zoo_torch.measuring.scoring import score_network
 from zoo_torch.training.batches import Batch, TrainingBatches, as_inputs
 from zoo_torch.training.chance import Purpose, seed_torch
@@ -86,7 +86,7 @@ class Trainer:
             Cancelled: after a checkpoint of the last finished epoch.
 
         """
-        with out_of_memory_is_said(self.batches.batch_size):
+        with out_of_memory_is_said(self.batches.batch_size), compiler_cache_below(self.context.scratch):
             state = self._begin(method)
             while state.epoch < self.params.epochs:
                 started = time.perf_counter()
