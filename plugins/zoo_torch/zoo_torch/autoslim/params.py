@@ -53,10 +53,13 @@ class SlimSearchParams(OperationParams):
     target_macs: tuple[TargetMacs, ...] = Field(
         (),
         max_length=16,
-        description="Multiply-accumulate operations for one sample, one sub-network for each; or give target_ratios.",
+        description="Multiply-accumulate operations for one sample; each target gives a sub-network, in "
+        "subnet-MACS.safetensors. Or give target_ratios.",
     )
     target_ratios: tuple[TargetRatio, ...] = Field(
-        (), max_length=16, description="The same as shares of the whole network's operations."
+        (),
+        max_length=16,
+        description="The same as shares of the whole network's operations, in subnet-RATIOx.safetensors.",
     )
     max_channel_bins: int = Field(
         12, ge=2, le=64, description="At most so many widths per group; fewer make a shorter, coarser search."

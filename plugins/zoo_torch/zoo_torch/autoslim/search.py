@@ -24,8 +24,8 @@ class Target:
 
     @property
     def file(self) -> str:
-        """Where the sub-network's weights go."""
-        return f"subnet-{self.macs}.safetensors"
+        """Where the sub-network's weights go: named as it was asked for, so that a recipe can name it too."""
+        return f"subnet-{self.macs if self.ratio is None else f'{self.ratio:g}x'}.safetensors"
 
 
 class SearchState(BaseModel):

@@ -37,6 +37,7 @@ def test_every_target_is_met_by_a_network_of_its_own(search: Outcome) -> None:
 def test_the_artifacts_are_the_networks_in_the_order_of_the_targets_and_the_report(search: Outcome) -> None:
     artifacts = search.context.artifacts["model"]
     files = [found.file for found in report_of(search).found]
+    assert files == ["subnet-0.6x.safetensors", "subnet-0.3x.safetensors"]
     assert [artifact.files[0] for artifact in artifacts] == [*files, REPORT_FILE]
     assert artifacts[0].details["target_ratio"] == 0.6
     measured = [item for item in search.context.measurements if item.name == "top1"]
