@@ -9,6 +9,7 @@ from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.catalog.models import Version
 from zoo_server.jobs.requests import InputRequest
+from zoo_server.jobs.selectors import operations_with_workers
 from zoo_server.jobs.services.parameters import with_defaults
 from zoo_server.jobs.services.submission import cached_result
 from zoo_server.pipelines.recipes.graph import BoundInput, StepInstance
@@ -30,12 +31,13 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class RecipePlan:
-    """What would happen."""
+    """What would happen.  ``available``: the operations that a living worker offers."""
 
     prepared: PreparedRecipe
     set_name: str | None
     recipe_digest: str
     steps: list[PlannedStep]
+    available: frozenset[str]
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -93,7 +95,13 @@ def plan_recipe(*, principal: Principal, request: RecipeRequest) -> RecipePlan:
         params = with_defaults(schema := prepared.manifests[step.operation].params_schema, step.params, schema)
         estimate = history.estimate(operation=step.operation, params=params, datasets=_datasets(prepared, step))
         steps.append(PlannedStep(step, cached, estimate))
-    return RecipePlan(prepared, request.set, digest_of_recipe(request.recipe), steps)
+    return RecipePlan(prepared, request.set, digest_of_recipe(request.recipe), steps, _available(operations))
+
+
+def _available(operations: set[str]) -> frozenset[str]:
+    """Those of the operations for which somebody is there to work."""
+    rows = operations_with_workers().filter(name__in=operations)
+    return frozenset(row.name for row in rows if any(getattr(worker, "alive", False) for worker in row.workers.all()))
 
 
 def _datasets(prepared: PreparedRecipe, step: StepInstance) -> frozenset[UUID]:

@@ -1,0 +1,17 @@
+"""Routes of this app below /api/v1."""
+
+from django.urls import URLPattern, path
+
+from zoo_server.pipelines.api import views, worker_views
+
+PIPELINE = "pipelines/<uuid:pipeline_id>"
+
+urlpatterns: list[URLPattern] = [
+    path("recipes/validate", views.RecipeValidationView.as_view(), name="recipe-validate"),
+    path("recipes/plan", views.RecipePlanView.as_view(), name="recipe-plan"),
+    path("pipelines", views.PipelineListView.as_view(), name="pipeline-list"),
+    path(PIPELINE, views.PipelineDetailView.as_view(), name="pipeline-detail"),
+    path(f"{PIPELINE}/cancel", views.PipelineCancelView.as_view(), name="pipeline-cancel"),
+    path(f"{PIPELINE}/retry", views.PipelineRetryView.as_view(), name="pipeline-retry"),
+    path(f"worker/{PIPELINE}/mlflow-run", worker_views.ParentRunView.as_view(), name="worker-pipeline-mlflow-run"),
+]
