@@ -32,9 +32,9 @@ def signature_of(preprocessing: Preprocessing, num_classes: int) -> Signature:
 
 
 def description_details(architecture: Architecture, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Facts for the artifact's description."""
+    """Facts for the artifact's description; no ``classes``: they have no names."""
     details: dict[str, Any] = {"architecture": architecture.model_dump(mode="json")}
-    if len(classes) <= MAX_CLASS_NAMES:
+    if classes and len(classes) <= MAX_CLASS_NAMES:
         details["classes"] = list(classes)
     return details
 
