@@ -36,7 +36,7 @@ _MEASURES = (
     Measure(name="macs", unit="", direction="lower", title="Multiply-accumulate operations for one sample"),
     Measure(name="effective_bits", unit="bit", direction="lower", title="Mean bits per weight"),
     Measure(
-        name="effective_size_bytes", unit="bytes", direction="lower", title="Size of the weights packed to their bits"
+        name="effective_size_bytes", unit="bytes", direction="lower", title="Size with each weight packed to its bits"
     ),
     Measure(name="train_seconds", unit="s", direction="lower", title="Wall time of the training"),
 )

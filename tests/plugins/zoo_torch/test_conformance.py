@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.plugins.zoo_torch.autoslim.samples import made_up_search, untrained_supernet
+from tests.plugins.zoo_torch.quantization.samples import packed_model
 from tests.plugins.zoo_torch.samples import fresh_model
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.conformance import Case, PluginConformance, tiny_dataset
@@ -32,6 +33,15 @@ def evaluate_inputs(folder: Path) -> Inputs:
     return Inputs(ports={**model_only(folder).ports, **data_only(folder).ports})
 
 
+def quantize_inputs(folder: Path) -> Inputs:
+    teacher = fresh_model(folder / "teacher", seed=1, preprocessing=PREPROCESSING)
+    return Inputs(ports={**evaluate_inputs(folder).ports, "teacher": (teacher,)})
+
+
+def integer_inputs(folder: Path) -> Inputs:
+    return Inputs(ports={"model": (packed_model(folder / "model", PREPROCESSING),), **data_only(folder).ports})
+
+
 def search_inputs(folder: Path) -> Inputs:
     supernet = untrained_supernet(folder / "supernet", PREPROCESSING)
     return Inputs(ports={"supernet": (supernet,), **data_only(folder).ports})
@@ -55,5 +65,7 @@ class TestConformance(PluginConformance):
         Case("torch.slim_supernet", {"architecture": "zoo:conv_tiny", **TRAINING}, data_only),
         Case("torch.slim_search", {"target_ratios": [0.6, 0.5], "batch_size": 20}, search_inputs),
         Case("torch.slim_retrain", TRAINING, retrain_inputs),
+        Case("torch.quantize_aware", TRAINING, quantize_inputs),
+        Case("torch.evaluate_integers", {"batch_size": 20}, integer_inputs),
         Case("torch.mixed_precision", {"weight_bits": 2, "max_drop": 50, "batch_size": 20}, evaluate_inputs),
     )

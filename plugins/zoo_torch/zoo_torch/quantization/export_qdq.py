@@ -1,6 +1,6 @@
 """An 8-bit network as ONNX with QuantizeLinear and DequantizeLinear, which runtimes turn into integer kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,9 @@ def check_is_8_bit(network: IntegerNetwork) -> None:
 def write_qdq(network: IntegerNetwork, path: Path) -> None:
     """Write the network as ONNX with a dynamic batch; equal networks give equal bytes.
 
-    The multiplier of a channel goes into the step of its weights, the bias becomes int32 in units of the sums, as
-    runtimes expect it for integer kernels.
+    The multiplier of a channel goes into the step of its weights.  Where integers follow, the bias becomes int32 in
+    units of the sums, as integer kernels expect it: what that rounds off is the one thing that the file computes
+    otherwise than the network.
 
     Raises:
         InvalidInput: some layer has other than 8 bits.
@@ -64,16 +65,16 @@ def write_qdq(network: IntegerNetwork, path: Path) -> None:
     onnx.save(model, path)
 
 
-def run_onnx(path: Path, inputs: NDArray[np.float32], *, threads: int, batch: int = 64) -> NDArray[np.float32]:
-    """What ONNX Runtime makes of ``inputs`` (N, C, H, W): (N, classes)."""
+def onnx_runner(path: Path, *, threads: int) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+    """ONNX Runtime for a file: inputs (N, C, H, W) to (N, classes)."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    parts = [
-        session.run([OUTPUT_NAME], {INPUT_NAME: inputs[start : start + batch]})[0]
-        for start in range(0, len(inputs), batch)
-    ]
-    return np.concatenate(parts)
+
+    def infer(inputs: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: inputs})[0])
+
+    return infer
 
 
 class _Writer:
@@ -155,8 +156,7 @@ class _Writer:
         self, name: str, value: str, scale: NDArray[np.float32], shift: NDArray[np.float32], *, is_picture: bool
     ) -> str:
         shape = (-1, 1, 1) if is_picture else (-1,)
-        if not (scale == 1).all():
-            value = self._add("Mul", [value, self._constant(f"{name}.scale", scale.reshape(shape))])
+        value = self._add("Mul", [value, self._constant(f"{name}.scale", scale.reshape(shape))])
         return self._add("Add", [value, self._constant(f"{name}.shift", shift.reshape(shape))])
 
     def _product(self, node: WeightedNode, inputs: Sequence[str]) -> str:
@@ -189,14 +189,25 @@ class _Writer:
         ]
         units = (step * steps).astype(np.float32)
         bias = np.rint(layer.bias.astype(np.float64) / units)
-        if sign is None and np.abs(bias).max() < LARGEST_BIAS:
+        if sign is not None:
+            value = self._product(node, inputs)
+            return self._affine(node.name, value, sign, layer.bias, is_picture=isinstance(node, Convolution))
+        if self._is_rounded_next(len(self.names)) and np.abs(bias).max() < LARGEST_BIAS:
             self._constant(f"{node.name}.bias", bias.astype(np.int32))
             self._constant(f"{node.name}.units", units)
             inputs.append(self._add("DequantizeLinear", [f"{node.name}.bias", f"{node.name}.units"], axis=0))
-            return self._product(node, inputs)
-        ones = np.ones_like(layer.bias) if sign is None else sign
-        value = self._product(node, inputs)
-        return self._affine(node.name, value, ones, layer.bias, is_picture=isinstance(node, Convolution))
+        else:
+            inputs.append(self._constant(f"{node.name}.bias", layer.bias))
+        return self._product(node, inputs)
+
+    def _is_rounded_next(self, value: int) -> bool:
+        """Whether only integer layers read the value, perhaps through a ReLU: what integer kernels compute as one."""
+        readers = [(k, node) for k, node in enumerate(self.network.graph.nodes, 1) if value in node.sources()]
+        return bool(readers) and all(
+            (isinstance(node, (Convolution, Linear)) and node.integers is not None)
+            or (isinstance(node, Activation) and node.function in {"relu", "relu6"} and self._is_rounded_next(k))
+            for k, node in readers
+        )
 
     def _rounded_input(self, node: WeightedNode) -> str:
         """The input through QuantizeLinear and back; made once where several layers share it and its step."""

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
@@ -24,11 +24,11 @@ _COUNTED_NAME = re.compile(rb"___torch_mangle_\d+")
 MAX_MESSAGE = 500
 
 
-def write_torchscript(network: nn.Module, example: Tensor, path: Path) -> None:
+def write_torchscript(network: nn.Module, example: Tensor, path: Path) -> torch.jit.ScriptModule:
     """Trace a trained quantised network, its batch normalisations folded, in plain operations of torch.
 
     Nothing of Zoo is needed to load it: an input is divided by its step, clipped, rounded and multiplied again; weights
-    are already rounded.  Equal networks give equal bytes.
+    are already rounded.  Equal networks give equal bytes.  Returns what was written.
 
     Args:
         network: of :func:`zoo_torch.quantization.network.quantise`; stays as it is.
@@ -50,6 +50,7 @@ def write_torchscript(network: nn.Module, example: Tensor, path: Path) -> None:
     except (RuntimeError, torch.jit.TracingCheckError) as error:
         raise OperationError(f"PyTorch cannot trace this network: {error}"[:MAX_MESSAGE]) from error
     _write_reproducibly(stream, path)
+    return cast("torch.jit.ScriptModule", frozen)
 
 
 @contextmanager

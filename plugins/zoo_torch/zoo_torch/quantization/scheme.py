@@ -10,12 +10,12 @@ MAX_LAYERS = 10_000
 
 
 class LayerBits(BaseModel):
-    """The bits of one layer; None: those of the scheme."""
+    """The bits of one layer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weight_bits: Bits | None = None
-    activation_bits: Bits | None = None
+    weight_bits: Bits | None = Field(None, description="Of the layer's weights; null: as without the override.")
+    activation_bits: Bits | None = Field(None, description="Of the layer's inputs; null: as without the override.")
 
 
 LayerOverride = LayerBits | Literal["float"]

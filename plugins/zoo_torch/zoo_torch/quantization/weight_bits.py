@@ -1,9 +1,11 @@
 """What quantised weights would occupy if they were packed: bits per weight, and bytes for the whole network."""
 
 import math
+from collections import Counter
 
 from torch import Tensor, nn
 
+from zoo_sdk.vocabulary import Precision
 from zoo_torch.quantization.network import QuantisedConv2d, QuantisedLinear
 
 FLOAT_BITS = 32
@@ -28,6 +30,20 @@ def effective_size_bytes(network: nn.Module) -> int:
         if isinstance(module, (QuantisedConv2d, QuantisedLinear))
     }
     return sum(packed.get(key, _bytes(value)) for key, value in network.state_dict().items())
+
+
+def precision_of(network: nn.Module) -> Precision:
+    """The number format of more than half of the weights of convolutions and linear layers, else ``mixed``."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    counts: Counter[int] = Counter()
+    for layer in layers:
+        counts[_bits(layer)] += layer.weight.numel()
+    if not counts:
+        return Precision.FP32
+    bits, most = counts.most_common(1)[0]
+    if most * 2 <= counts.total():
+        return Precision.MIXED
+    return Precision.FP32 if bits == FLOAT_BITS else Precision(f"int{bits}")
 
 
 def _bits(module: nn.Module) -> int:

@@ -9,11 +9,11 @@ from torch import nn
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing, Signature, TensorSpec
 from zoo_sdk.context import OperationContext
 from zoo_sdk.formats import Runtime
-from zoo_sdk.vocabulary import Precision
 from zoo_torch.devices import device_name
 from zoo_torch.measuring.scoring import count_macs, count_parameters
 from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.weights import save_weights
+from zoo_torch.quantization.weight_bits import precision_of
 from zoo_torch.training.trainer import Trainer
 from zoo_vision.scoring import report
 
@@ -70,7 +70,7 @@ def write_weights(
         ArtifactDescription(
             format="safetensors",
             files=(WEIGHTS_FILE,),
-            precision=Precision.FP32,
+            precision=precision_of(network),
             runtime=Runtime.TORCH,
             signature=signature_of(preprocessing, architecture.num_classes),
             preprocessing=preprocessing,
