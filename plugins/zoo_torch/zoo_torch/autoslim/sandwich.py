@@ -9,8 +9,10 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
 
 from zoo_torch.autoslim.groups import Choice, WidthGroup
+from zoo_torch.autoslim.params import SlimSupernetParams
 from zoo_torch.autoslim.slicing import running_at
 from zoo_torch.training.batches import Batch
+from zoo_torch.training.losses import label_loss
 from zoo_torch.training.method import Forward, Method
 
 
@@ -43,19 +45,16 @@ class Sandwich(Method):
         network: nn.Module,
         groups: Sequence[WidthGroup],
         options: Mapping[str, Sequence[int]],
-        *,
-        random_subnets: int,
-        truth: Callable[[Tensor, Batch], Tensor],
+        params: SlimSupernetParams,
         seed: int,
     ) -> None:
-        """``options``: ascending widths by group name; ``truth``: the widest network's loss of (logits, batch)."""
+        """``options``: ascending widths by group name."""
         self._network = network
         self._groups = tuple(groups)
         self._options = {group.name: tuple(options[group.name]) for group in groups}
-        self._random_subnets = random_subnets
-        self._truth = truth
+        self._params = params
         self._seed = seed
-        self._batches = 0
+        self._parts = 0
 
     @property
     def narrowest(self) -> Choice:
@@ -65,7 +64,7 @@ class Sandwich(Method):
     def backward(self, forward: Forward, inputs: Tensor, batch: Batch, scale: Callable[[Tensor], Tensor]) -> Tensor:
         """Add the gradients of all networks of this batch's sandwich."""
         widest = forward(inputs)
-        loss = self._truth(widest, batch)
+        loss = label_loss(widest, batch, self._params.label_smoothing)
         scale(loss).backward()
         others = [self._learn_from(widest, choice, forward, inputs, scale) for choice in self._narrower()]
         return loss.detach() + torch.stack(others).mean()
@@ -84,19 +83,22 @@ class Sandwich(Method):
         return loss.detach()
 
     def _narrower(self) -> list[Choice]:
-        """The narrowest and this batch's random ones, which depend on the seed and the batch's number only."""
-        generator = np.random.default_rng([self._seed, self._batches])
-        self._batches += 1
+        """The narrowest and this batch's random ones, which depend on the seed and the batch's number only.
+
+        All parts of an accumulated batch take the same, as if it had been computed at once.
+        """
+        generator = np.random.default_rng([self._seed, self._parts // self._params.accumulation_steps])
+        self._parts += 1
         drawn: list[Choice] = [
             {name: widths[int(generator.integers(len(widths)))] for name, widths in self._options.items()}
-            for _ in range(self._random_subnets)
+            for _ in range(self._params.random_subnets)
         ]
         return [self.narrowest, *drawn]
 
     def state(self) -> dict[str, Any]:
-        """How many batches were seen: the next random widths follow from it."""
-        return {"batches": self._batches}
+        """How many parts of batches were seen: the next random widths follow from it."""
+        return {"parts": self._parts}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on with the random widths where :meth:`state` was taken."""
-        self._batches = state["batches"]
+        self._parts = state["parts"]

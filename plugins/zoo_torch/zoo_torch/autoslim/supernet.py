@@ -3,8 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_torch.autoslim.groups import WidthGroup, find_groups
@@ -13,10 +11,8 @@ from zoo_torch.autoslim.sandwich import Sandwich
 from zoo_torch.autoslim.widths import DETAILS_KEY, SlimmableFacts
 from zoo_torch.devices import prepare_device
 from zoo_torch.networks.architectures import Architecture
-from zoo_torch.training.batches import Batch
 from zoo_torch.training.data import open_training_data
 from zoo_torch.training.held_out import without_held_out
-from zoo_torch.training.losses import label_loss
 from zoo_torch.training.results import hand_over
 from zoo_torch.training.trainer import Trainer
 
@@ -49,11 +45,7 @@ def run(params: SlimSupernetParams, inputs: Inputs, context: OperationContext) -
         f"{2 + params.random_subnets} networks, on {device}."
     )
 
-    def truth(logits: Tensor, batch: Batch) -> Tensor:
-        return label_loss(logits, batch, params.label_smoothing)
-
-    method = Sandwich(network, groups, options, random_subnets=params.random_subnets, truth=truth, seed=context.seed)
-    seconds = trainer.run(method)
+    seconds = trainer.run(Sandwich(network, groups, options, params, context.seed))
     hand_over(trainer, architecture, seconds, details={DETAILS_KEY: facts.model_dump(mode="json")})
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zoo_sdk.artifacts import Preprocessing
 from zoo_torch.autoslim.groups import WidthGroup, find_groups, layers_at
+from zoo_torch.autoslim.params import SlimSupernetParams
 from zoo_torch.autoslim.sandwich import Sandwich, in_place_distillation
 from zoo_torch.autoslim.subnets import extract
 from zoo_torch.networks.architectures import Architecture
@@ -17,15 +18,16 @@ from zoo_torch.training.batches import Batch
 OPTIONS = {"features.0.0": (4, 8, 12), "features.1.0": (8, 16, 24), "features.2.0": (8, 16, 24)}
 
 
-def truth(logits: Tensor, batch: Batch) -> Tensor:
-    return F.cross_entropy(logits, batch.labels)
-
-
-def sample(random_subnets: int) -> tuple[nn.Module, tuple[WidthGroup, ...], Sandwich, Tensor, Batch]:
+def sample(
+    random_subnets: int, accumulation_steps: int = 1
+) -> tuple[nn.Module, tuple[WidthGroup, ...], Sandwich, Tensor, Batch]:
     torch.manual_seed(0)
     network = Architecture(name="zoo:conv_tiny", num_classes=10, in_chans=1).build().train()
     groups = find_groups(network, Preprocessing(channels=1, crop=(8, 8)))
-    method = Sandwich(network, groups, OPTIONS, random_subnets=random_subnets, truth=truth, seed=3)
+    params = SlimSupernetParams(
+        architecture="zoo:conv_tiny", random_subnets=random_subnets, accumulation_steps=accumulation_steps
+    )
+    method = Sandwich(network, groups, OPTIONS, params, seed=3)
     labels = torch.arange(6)
     batch = Batch(np.zeros((6, 8, 8), np.uint8), torch.arange(6), labels)
     return network, groups, method, torch.randn(6, 1, 8, 8), batch
@@ -69,7 +71,7 @@ def test_the_gradient_is_the_sum_over_separate_networks() -> None:
     reference = copy.deepcopy(network)
     widths = drawn(method, network, inputs, batch)
     assert len(set(widths)) == 4
-    method.resume({"batches": 0})
+    method.resume({"parts": 0})
     network.zero_grad()
     reported = method.backward(network, inputs, batch, lambda loss: loss)
 
@@ -107,7 +109,7 @@ def test_every_loss_is_scaled_before_its_backward_pass() -> None:
     plain, scaled = copy.deepcopy(network), network
     method._network = plain
     method.backward(plain, inputs, batch, lambda loss: loss)
-    method.resume({"batches": 0})
+    method.resume({"parts": 0})
     method._network = scaled
     method.backward(scaled, inputs, batch, lambda loss: loss * 4)
     for one, other in zip(plain.parameters(), scaled.parameters(), strict=True):
@@ -119,9 +121,15 @@ def test_random_widths_differ_by_batch_and_go_on_after_an_interruption() -> None
     first, second = (drawn(method, network, inputs, batch) for _ in range(2))
     assert first != second
     _, _, resumed, _, _ = sample(random_subnets=4)
-    resumed.resume({"batches": 1})
+    resumed.resume({"parts": 1})
     resumed._network = network
     assert drawn(resumed, network, inputs, batch) == second
+
+
+def test_the_parts_of_an_accumulated_batch_take_the_same_widths() -> None:
+    network, _, method, inputs, batch = sample(random_subnets=4, accumulation_steps=2)
+    first, second, third = (drawn(method, network, inputs, batch) for _ in range(3))
+    assert first == second != third
 
 
 def test_the_narrowest_is_the_least_width_of_every_group() -> None:

@@ -59,6 +59,18 @@ def test_an_interrupted_training_ends_with_the_same_file(supernet: Outcome, digi
     assert digest(resumed.model) == digest(supernet.model)
 
 
+def test_it_takes_what_every_training_takes(digits: InputItem, tmp_path: Path) -> None:
+    extras = {
+        "ema_decay": 0.9,
+        "accumulation_steps": 2,
+        "mixup_alpha": 0.2,
+        "label_smoothing": 0.1,
+        "optimizer": "adamw",
+    }
+    params = {**SUPERNET, "learning_rate": 0.003, "mixed_precision": "bf16", **extras}
+    assert perform("torch.slim_supernet", tmp_path, {"data": digits}, **params).measured("top1") > 30
+
+
 def test_widths_that_rounding_leaves_no_choice_are_refused(digits: InputItem, tmp_path: Path) -> None:
     params = {**SUPERNET, "architecture": "zoo:conv_tiny", "round_to": 256}
     with pytest.raises(InvalidInput, match="Rounded to multiples of 256") as caught:
