@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo_torch.pruning.params import ImportanceName
 from zoo_torch.pruning.plan import Cut, Plan
@@ -42,13 +43,27 @@ class Pruning(Objective):
         self._sparse = sparse
         self._facts = facts
         self._epoch = 0
+        self._former: dict[str, nn.Parameter] = {}
 
     def before_epoch(self, epoch: int) -> bool:
         """Remove what is planned before this epoch."""
         self._epoch = epoch
+        self._former = dict(self._pruner.network.named_parameters())
+        self._pruner.parts.clear()
         for cut in self._plan.get(epoch, ()):
             self._perform(cut, epoch)
         return epoch in self._plan
+
+    def carry_over(self, former: Optimizer, fresh: Optimizer) -> None:
+        """The momentum of the channels that are left."""
+        for name, parameter in self._pruner.network.named_parameters():
+            old = self._former[name]
+            known = former.state.get(old)
+            if known is not None:
+                fresh.state[parameter] = {
+                    key: self._pruner.part_of(name, value) if getattr(value, "shape", None) == old.shape else value
+                    for key, value in known.items()
+                }
 
     def after_backward(self) -> None:
         """Sparse training's own gradients."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo_torch.networks.narrowing import Channels, keep_channels
+from zoo_torch.networks.narrowing import Channels, Part, keep_channels, kept_part, layer_part
 from zoo_torch.pruning.choice import Candidate, Kept, Rule
 from zoo_torch.pruning.groups import ChannelGroup, Structure, relative, renumbered
 from zoo_torch.pruning.importance import Losses, comparable, score
@@ -31,6 +31,8 @@ class Pruner:
     example: Tensor
     seed: int
     kept: Kept = field(init=False)
+    parts: dict[str, list[Part]] = field(default_factory=dict, init=False)
+    """By parameter name: how each removal took its part of the former one."""
     scores: dict[str, list[float | None]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +86,12 @@ class Pruner:
         """The kept channels of each narrowed layer, in the numbering of the base."""
         return self.structure.channels(self.kept)
 
+    def part_of(self, name: str, tensor: Tensor) -> Tensor:
+        """What the removals since ``parts`` was last cleared have left of a tensor shaped like that parameter."""
+        for part in self.parts.get(name, ()):
+            tensor = kept_part(tensor, part)
+        return tensor
+
     def narrowed(self, kept: Kept) -> nn.Module:
         """A copy that keeps only these; the network itself stays as it is."""
         clone = copy.deepcopy(self.network)
@@ -92,6 +100,10 @@ class Pruner:
 
     def _move(self, kept: Kept) -> dict[str, Channels]:
         choice = self._choice(kept)
+        for layer, channels in choice.items():
+            module = self.network.get_submodule(layer)
+            for name, _ in module.named_parameters(recurse=False):
+                self.parts.setdefault(f"{layer}.{name}", []).append(layer_part(module, name, channels))
         keep_channels(self.network, choice)
         self.kept = kept
         return choice

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo_torch.training.batches import Batch
 
@@ -35,6 +36,9 @@ class Method:
         """Prepare epoch ``epoch`` (from 0).  True: the network's parameters were replaced, so the optimiser is new."""
         del epoch
         return False
+
+    def carry_over(self, former: Optimizer, fresh: Optimizer) -> None:
+        """After :meth:`before_epoch` said True: give the new optimiser what the former one knew of kept parameters."""
 
     def after_backward(self) -> None:
         """Change gradients before the optimiser's step (sparse training adds its own)."""

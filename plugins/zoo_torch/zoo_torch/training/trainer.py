@@ -128,6 +128,7 @@ class Trainer:
         seed_torch(Purpose.NETWORK, self.context.seed, state.epoch, self._team.index)
         if state.method.before_epoch(state.epoch):
             fresh = self._fresh_state(state.method)
+            state.method.carry_over(state.optimizer, fresh.optimizer)
             state.optimizer, state.average = fresh.optimizer, fresh.average
         self.network.train()
         self._frozen.apply(self.network)

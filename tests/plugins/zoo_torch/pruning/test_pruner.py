@@ -5,11 +5,17 @@ import copy
 import pytest
 import torch
 
-from tests.plugins.zoo_torch.pruning.nets import cut, inputs, network_of, pruner_of
+from tests.plugins.zoo_torch.pruning.nets import cut, inputs, network_of, no_losses, pruner_of
 from zoo_sdk.errors import OperationError
+from zoo_torch.measuring.scoring import count_parameters
 from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.narrowing import keep_channels
+from zoo_torch.pruning.choice import Rule
+from zoo_torch.pruning.groups import find_groups
 from zoo_torch.pruning.masking import check_equals_masked, silence
+from zoo_torch.pruning.method import Pruning
+from zoo_torch.pruning.plan import Cut
+from zoo_torch.pruning.pruner import Pruner
 
 KINDS = ["zoo:conv_tiny", "zoo:resnet_small", "mobile", "grouped", "dense", "flattened"]
 
@@ -66,6 +72,33 @@ def test_the_state_restores_structure_and_scores(kind: str) -> None:
     assert all(torch.equal(value, full.state_dict()[key]) for key, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", ["zoo:resnet_small", "grouped"])
+def test_the_momentum_of_kept_channels_is_carried_over(kind: str) -> None:
+    network = network_of(kind)
+    pruner = pruner_of(network)
+    method = Pruning(
+        lambda logits, _: logits.sum(),
+        pruner,
+        {3: [Cut("l1", 0.25), Cut("random", 0.25)]},
+        lambda cut, _: pruner.prune(pruner.candidates(cut.importance, no_losses, None), 0.25),
+        None,
+        {},
+    )
+    former = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    network(inputs()).square().mean().backward()
+    former.step()
+    # Momentum like the weights, so that it is seen which of it was kept.
+    for parameter in network.parameters():
+        former.state[parameter]["momentum_buffer"] = 3 * parameter.detach()
+    assert not method.before_epoch(2)
+    assert method.before_epoch(3)
+    fresh = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    method.carry_over(former, fresh)
+    assert sum(len(kept) for kept in pruner.kept.values()) < 0.6 * sum(group.size for group in pruner.structure.groups)
+    for parameter in network.parameters():
+        torch.testing.assert_close(fresh.state[parameter]["momentum_buffer"], 3 * parameter.detach())
+
+
 def test_a_pruned_network_is_rebuilt_from_its_description_alone() -> None:
     architecture = Architecture(name="zoo:resnet_small", num_classes=4, in_chans=3)
     network = network_of("zoo:resnet_small")
@@ -80,3 +113,24 @@ def test_the_outputs_of_the_classifier_are_never_pruned() -> None:
     network = network_of("zoo:resnet_small")
     cut(pruner_of(network, max_ratio=1), 0.9, "random")
     assert network(inputs()).shape == (2, 4)
+
+
+def test_resnet50_with_half_its_channels_but_the_stem_s_has_the_size_that_adlik_publishes() -> None:
+    """6,954,152 parameters, of 25,610,152, as Keras counts them: with the running statistics of normalisations."""
+    architecture = Architecture(name="timm:resnet50", num_classes=1000)
+    network = architecture.build().eval()
+    pruner = Pruner(
+        network,
+        find_groups(network, torch.zeros(1, 3, 32, 32), keep_stem=True, ignore=()),
+        Rule("uniform", 0.9, 1),
+        torch.zeros(2, 3, 32, 32),
+        0,
+    )
+
+    def size() -> int:
+        statistics = sum(value.numel() for name, value in network.named_buffers() if "running" in name)
+        return statistics + count_parameters(network)
+
+    assert size() == 25_610_152
+    cut(pruner, 0.5)
+    assert size() == 6_954_152
