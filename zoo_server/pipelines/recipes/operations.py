@@ -10,7 +10,7 @@ from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.jobs.services.faults import known_names
 from zoo_server.jobs.services.parameters import check_params
 from zoo_server.pipelines.recipes.faults import FaultList, Key
-from zoo_server.pipelines.recipes.references import RecipeReference, Root
+from zoo_server.pipelines.recipes.references import RecipeReference, Root, looks_like_reference
 from zoo_server.pipelines.recipes.schema import Binding, Recipe, Step
 from zoo_server.pipelines.recipes.settings import (
     Point,
@@ -212,6 +212,8 @@ def check_parameters(offered: OfferedSteps, settings: Settings, limit: int, faul
             if not found.found:
                 _, wrong = check_params(schema=manifest.params_schema, given=resolved.value)
                 for fault in wrong:
+                    if looks_like_reference(fault.value):
+                        continue  # it names nothing, which was told
                     place = (*base, *_parts(fault.field.partition(".")[2], resolved.value))
                     written = resolved.place_of(place, base)
                     message = fault.message if written == place else f"{fault.message}, as {'.'.join(map(str, place))}"

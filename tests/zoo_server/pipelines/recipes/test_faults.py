@@ -384,7 +384,8 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_text() -> None:
     )
     lines = [fault.mark.line for fault in faults_of(text) if fault.mark]
     wanted = {line_of(text, piece) for piece in ("epochs: 0", "heet", "toy.evaluat", "heat: 4")}
-    assert lines == sorted(lines)
+    assert lines == sorted(lines), "each once, in the order of the text"
+    assert len(lines) == len(wanted)
     assert set(lines) == wanted
 
 
