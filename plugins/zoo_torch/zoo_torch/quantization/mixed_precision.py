@@ -10,7 +10,6 @@ from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.formats import Runtime
-from zoo_sdk.vocabulary import Precision
 from zoo_torch.devices import device_name, out_of_memory_is_said, prepare_device
 from zoo_torch.measuring.prepared import PreparedPictures
 from zoo_torch.measuring.scoring import score_network
@@ -21,7 +20,7 @@ from zoo_torch.quantization.scheme import QuantizationScheme
 from zoo_torch.quantization.sensitivity import Figures, Goal, SensitivityAnalysis
 from zoo_torch.quantization.sensitivity_params import MixedPrecisionParams
 from zoo_torch.quantization.sensitivity_report import REPORT_FILE, SensitivityReport, TestReport, layer_reports
-from zoo_torch.quantization.weight_bits import effective_bits, effective_size_bytes
+from zoo_torch.quantization.weight_bits import effective_bits, effective_size_bytes, precision_of
 from zoo_torch.training.data import check_channels, model_preprocessing
 from zoo_torch.training.results import WEIGHTS_FILE, description_details, measure_cost, runtime_facts, signature_of
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit
@@ -182,7 +181,7 @@ def _hand_over(network: nn.Module, architecture: Architecture, data: _Data, cont
         ArtifactDescription(
             format="safetensors",
             files=(WEIGHTS_FILE,),
-            precision=Precision.MIXED,
+            precision=precision_of(network),
             runtime=Runtime.TORCH,
             signature=signature_of(data.preprocessing, architecture.num_classes),
             preprocessing=data.preprocessing,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo_sdk.context import InputItem, Inputs, OperationContext
+from zoo_sdk.errors import InvalidInput
 from zoo_torch.devices import out_of_memory_is_said, prepare_device
 from zoo_torch.distillation.answers import Answers, AskedAnswers, KeptAnswers, can_be_kept
 from zoo_torch.distillation.teachers import Classroom, Teacher, Teachers, check_class_names, load_teachers
@@ -15,6 +16,7 @@ from zoo_torch.quantization.calibration import calibrate
 from zoo_torch.quantization.exports import Exporter, exports_possible
 from zoo_torch.quantization.network import quantise, quantised_layers, resolved, settle_steps
 from zoo_torch.quantization.params import QuantizeAwareParams
+from zoo_torch.quantization.scheme import QuantizationScheme
 from zoo_torch.quantization.teaching import TaughtByLabels, TaughtByTeachers
 from zoo_torch.quantization.weight_bits import effective_bits, effective_size_bytes
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
@@ -31,17 +33,18 @@ def run(params: QuantizeAwareParams, inputs: Inputs, context: OperationContext) 
     """Quantise, calibrate, train, measure on the test split, write and export; see :class:`QuantizeAwareParams`."""
     device = prepare_device(context)
     item = inputs.one("model")
-    base = _in_float(load_weights(item))
+    given = load_weights(item)
+    base = _in_float(given)
     data = open_training_data(inputs, params, model_preprocessing(item) if params.image_size is None else None)
     _check_fits(item, base, data)
     network = base.build()
-    scheme = resolved(network, params.scheme)
+    scheme = resolved(network, _scheme(params, given))
     quantise(network, scheme)
     architecture = base.architecture.model_copy(update={"quantization": scheme})
     exports = exports_possible(params, network, data)
     teachers = _load_teachers(inputs, data, params, device)
     trainer = Trainer(network, data, params, context, device, [teacher.preprocessing for teacher in teachers])
-    _begin(trainer, params, architecture.name, teachers)
+    _begin(trainer, params, architecture.name, scheme, teachers)
     for name, reason in exports.items():
         if reason:
             context.log(f"No {name}: {reason}")
@@ -54,6 +57,19 @@ def run(params: QuantizeAwareParams, inputs: Inputs, context: OperationContext) 
     for name, reason in exports.items():
         if not reason:
             exporter.write(name)
+
+
+def _scheme(params: QuantizeAwareParams, given: Weights) -> QuantizationScheme:
+    if not params.keep_scheme:
+        return params.scheme
+    scheme = given.architecture.quantization
+    if scheme is None:
+        raise InvalidInput(
+            f"keep_scheme needs a model that is quantised, and {given.source} is not.",
+            hint="Give one of torch.mixed_precision, or the bits instead of keep_scheme.",
+            facts={"field": "keep_scheme"},
+        )
+    return scheme.model_copy(update={"overrides": {**scheme.overrides, **params.overrides}})
 
 
 def _in_float(weights: Weights) -> Weights:
@@ -79,12 +95,18 @@ def _load_teachers(
     )
 
 
-def _begin(trainer: Trainer, params: QuantizeAwareParams, name: str, teachers: tuple[Teacher, ...]) -> None:
+def _begin(
+    trainer: Trainer,
+    params: QuantizeAwareParams,
+    name: str,
+    scheme: QuantizationScheme,
+    teachers: tuple[Teacher, ...],
+) -> None:
     with out_of_memory_is_said(trainer.batches.batch_size):
         batches = calibrate(trainer.network, _calibration_inputs(trainer, params))
     taught = f", taught by {', '.join(teacher.reference for teacher in teachers)}" if teachers else ""
     trainer.context.log(
-        f"{name} with {params.weight_bits}-bit weights and {params.activation_bits}-bit activations in "
+        f"{name} with {scheme.weight_bits}-bit weights and {scheme.activation_bits}-bit activations in "
         f"{len(quantised_layers(trainer.network))} layers ({effective_bits(trainer.network):.2f} bits for each weight)"
         f"{taught}: {batches} batches to calibrate, {trainer.total_steps} steps of {trainer.batches.batch_size} "
         f"samples on {trainer.device}."

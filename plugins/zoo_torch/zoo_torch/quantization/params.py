@@ -30,6 +30,11 @@ class QuantizeAwareParams(TrainingParams):
         description="Other bits for layers, by module name: {layer1.0.conv1: {weight_bits: 8}}; float: the layer is "
         "not quantised.",
     )
+    keep_scheme: bool = Field(
+        default=False,
+        description="Quantise each layer as the given model does, such as one of torch.mixed_precision, whatever the "
+        "bits here say; `overrides` still win.",
+    )
     calibration_batches: int = Field(
         32, ge=1, le=10_000, description="Batches of training pictures over which the first steps are averaged."
     )

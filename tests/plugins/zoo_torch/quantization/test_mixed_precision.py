@@ -179,6 +179,23 @@ def test_the_test_split_decides_nothing(rough: Outcome, base: Outcome, digits: I
     assert report_of(outcome).test.samples == 10
 
 
+def test_its_scheme_can_be_trained_further(rough: Outcome, digits: InputItem, tmp_path: Path) -> None:
+    ports = {"model": rough.item, "data": digits}
+    params = {"epochs": 1, "limit_samples": 320, "batch_size": 32, "exports": [], "keep_scheme": True}
+    trained = perform("torch.quantize_aware", tmp_path, ports, **params)
+    assert load_weights(trained.item).architecture.quantization == report_of(rough).scheme
+    assert trained.measured("effective_bits") == rough.measured("effective_bits")
+    spared = next(iter(report_of(rough).scheme.overrides))
+    ports["model"] = trained.item
+    again = perform("torch.quantize_aware", tmp_path / "again", ports, **params, overrides={spared: {"weight_bits": 8}})
+    assert quantised_layers(load_weights(again.item).build())[spared].weight_quantiser.bits == 8
+
+
+def test_a_scheme_cannot_be_kept_where_there_is_none(base: Outcome, digits: InputItem, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="keep_scheme needs a model that is quantised"):
+        perform("torch.quantize_aware", tmp_path, {"model": base.item, "data": digits}, keep_scheme=True)
+
+
 def test_bits_that_do_not_suffice_are_refused(base: Outcome, digits: InputItem, tmp_path: Path) -> None:
     with pytest.raises(OperationError, match="With every layer at 3 bits the loss is still worse"):
         mixed(tmp_path, base, digits, **ROUGH, restore_to=[3], metric="loss", max_drop=0.0001)
