@@ -1,7 +1,11 @@
 """What is trained, at which rate."""
 
+import copy
+
 import pytest
+import torch
 from torch import nn
+from torch.optim import SGD, AdamW
 
 from tests.plugins.zoo_torch.samples import build
 from zoo_sdk.errors import InvalidInput, UnknownName
@@ -73,3 +77,28 @@ def test_a_module_that_is_not_there_is_refused_with_the_nearest() -> None:
 def test_freezing_everything_is_refused() -> None:
     with pytest.raises(InvalidInput, match="nothing to train"):
         Frozen(build("zoo:conv_tiny"), ["features", "classifier"])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("name", ["zoo:resnet_small", "timm:mobilenetv2_050"])
+def test_fused_steps_are_torch_s_plain_ones_in_any_memory_layout(
+    name: str, layout: torch.memory_format, optimizer: str
+) -> None:
+    params = TrainParams.model_validate({"optimizer": optimizer, "learning_rate": 0.01})
+    channels = 3 if name.startswith("timm") else 1
+    network = build(name, channels=channels).to(memory_format=layout)  # type: ignore[call-overload]
+    plain = copy.deepcopy(network)
+    fused = make_optimizer(network, params)
+    decays = [{"params": [], "weight_decay": group["weight_decay"]} for group in fused.param_groups]
+    twins = dict(zip(map(id, network.parameters()), plain.parameters(), strict=True))
+    for group, decay in zip(fused.param_groups, decays, strict=True):
+        decay["params"] = [twins[id(one)] for one in group["params"]]
+    kinds = {"sgd": lambda: SGD(decays, 0.01, 0.9, nesterov=True), "adamw": lambda: AdamW(decays, 0.01, (0.9, 0.999))}
+    steps = ((network, fused), (plain, kinds[optimizer]()))
+    inputs = torch.randn(4, channels, 32, 32).to(memory_format=layout)
+    for one, stepped in steps:
+        one(inputs).square().mean().backward()
+        for _ in range(3):
+            stepped.step()
+    torch.testing.assert_close(dict(network.named_parameters()), dict(plain.named_parameters()))
