@@ -70,16 +70,16 @@ class StandInWorker:
         events = tuple(Event(number=number, time=now, body=body) for number, body in enumerate(bodies, 1))
         self._api.post(f"worker/jobs/{job}/attempts/1/events", EventBatch(events=events).model_dump(mode="json"))
 
-    def finish(self, job: str, weights: Path) -> None:
+    def finish(self, job: str, weights: Path, attempt: int = 1) -> None:
         """Upload the result and end the job well."""
-        route = f"worker/jobs/{job}/attempts/1/uploads"
+        route = f"worker/jobs/{job}/attempts/{attempt}/uploads"
         upload = upload_file(Uploader(self._api, self._wire, None, {}, route=route), weights)
         description = ArtifactDescription(format="safetensors", files=("model.safetensors",))
         entry = FileEntry(path="model.safetensors", sha256=upload["sha256"], size=upload["size"])
         report = FinishReport(
             outputs={"model": OutputReport(artifacts=(description,), files=(entry,))}, environment={"python": "3.11"}
         )
-        self._api.post(f"worker/jobs/{job}/attempts/1/finish", report.model_dump(mode="json"))
+        self._api.post(f"worker/jobs/{job}/attempts/{attempt}/finish", report.model_dump(mode="json"))
 
     def fail(self, job: str, message: str) -> None:
         """End the job badly."""
