@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,10 @@ Indices = Sequence[int] | NDArray[np.int64]
 
 
 class PictureSource(Protocol):
-    """Where a split's pictures come from."""
+    """Where a split's pictures come from.  ``in_memory``: they are arrays already, and not decoded when taken."""
+
+    @property
+    def in_memory(self) -> bool: ...
 
     def __len__(self) -> int: ...
 
@@ -36,6 +39,7 @@ class ArrayPictures:
     """Pictures that are one array in memory, (N, H, W) or (N, H, W, C)."""
 
     array: NDArray[np.uint8]
+    in_memory: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.array)

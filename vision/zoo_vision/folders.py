@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ class FolderPictures:
     """The pictures of one split as files, decoded on demand."""
 
     files: tuple[Path, ...]
+    in_memory: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.files)

@@ -19,7 +19,7 @@ from zoo_torch.training.augmentation import Augmenter, Draws
 from zoo_torch.training.chance import Purpose, generator_for
 from zoo_torch.training.mixing import Mixing, draw_mixing
 from zoo_torch.training.params import TrainingParams
-from zoo_vision.datasets import ArrayPictures, ImageSplit, Pictures
+from zoo_vision.datasets import ImageSplit, Pictures
 from zoo_vision.preprocessing import prepare, reduced
 
 FOLDER_WORKERS = 2
@@ -176,7 +176,7 @@ class TrainingBatches:
     def _shorter_side(self, seen_by: Sequence[Preprocessing]) -> int | None:
         """Photographs are reduced as soon as they are decoded: what no network looks at need not wait in memory."""
         sizes = [one.resize for one in seen_by if one.resize is not None]
-        if isinstance(self.split.source, ArrayPictures) or self.augmenter.frames or len(sizes) < len(seen_by):
+        if self.split.source.in_memory or self.augmenter.frames or len(sizes) < len(seen_by):
             return None
         return max(sizes)
 
@@ -191,7 +191,7 @@ class TrainingBatches:
         if self.params.loader_workers is not None:
             return self.params.loader_workers
         # Small pictures lie in memory, and the attempt's threads are all in use by the network.
-        return 0 if isinstance(self.split.source, ArrayPictures) else FOLDER_WORKERS
+        return 0 if self.split.source.in_memory else FOLDER_WORKERS
 
     def rows_of(self, part: int) -> slice:
         """This device's rows of a part of a batch."""

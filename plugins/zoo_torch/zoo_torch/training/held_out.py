@@ -19,6 +19,10 @@ class _Chosen:
     source: PictureSource
     positions: NDArray[np.int64]
 
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
     def __len__(self) -> int:
         return len(self.positions)
 

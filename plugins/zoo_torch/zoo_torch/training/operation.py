@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from zoo_sdk.artifacts import Preprocessing
-from zoo_sdk.context import InputItem, Inputs, OperationContext
+from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_torch.devices import prepare_device
 from zoo_torch.networks.architectures import Architecture
@@ -21,14 +21,15 @@ def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
     """Train, measure on the test split, write safetensors; see :class:`zoo_torch.training.params.TrainParams`."""
     device = prepare_device(context)
     init = inputs.optional("init")
-    weights = load_weights(init, architecture=params.architecture) if init else None
-    data = open_training_data(inputs, params, _inherited(init, params))
+    options = dict(params.architecture_options)
+    weights = load_weights(init, architecture=params.architecture, options=options) if init else None
+    data = open_training_data(inputs, params, model_preprocessing(init) if init else None)
     outputs = len(data.train.classes) + data.preprocessing.label_offset
     if weights is not None and init is not None:
         check_channels(init.reference, weights.architecture.in_chans, data.preprocessing)
-        _report_classes(weights, outputs, context)
+        _report_classes(weights, outputs, params, context)
         architecture = weights.architecture.model_copy(update={"num_classes": outputs})
-        network = weights.build_for_classes(outputs)
+        network = weights.build_for_classes(outputs, params.classifier)
     else:
         architecture = _architecture(params, outputs, data.preprocessing)
         network = architecture.build()
@@ -44,12 +45,8 @@ def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
     hand_over(trainer, architecture, seconds)
 
 
-def _inherited(init: InputItem | None, params: TrainParams) -> Preprocessing | None:
-    return model_preprocessing(init) if init and params.image_size is None else None
-
-
-def _report_classes(weights: Weights, outputs: int, context: OperationContext) -> None:
-    if weights.architecture.num_classes != outputs:
+def _report_classes(weights: Weights, outputs: int, params: TrainParams, context: OperationContext) -> None:
+    if params.classifier != "shift" and weights.architecture.num_classes != outputs:
         context.log(
             f"The classifier is made anew: {weights.source} has {weights.architecture.num_classes} outputs, "
             f"the data set needs {outputs}."

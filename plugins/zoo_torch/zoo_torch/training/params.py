@@ -215,8 +215,16 @@ class TrainingParams(SelectionParams, DataParams, ComputationParams, Augmentatio
 class TrainParams(TrainingParams):
     """Parameters of ``torch.train``."""
 
+    stage: Literal["training", "pretraining", "finetuning"] = Field(
+        "training", description="What this training is to the model; it is recorded as the kind of its strategy's step."
+    )
+    classifier: Literal["auto", "fresh", "shift"] = Field(
+        "auto",
+        description="The classifier of `init`.  auto: kept where the number of classes is the same, else made anew; "
+        "fresh: always made anew; shift: kept without its background class (1001 to 1000 outputs), or with a new one.",
+    )
     architecture: ArchitectureName | None = Field(
-        None, description=ARCHITECTURE_DESCRIPTION + " Null: that of the input `init`."
+        None, description=ARCHITECTURE_DESCRIPTION + " Null: that of the input `init`, which only our own files name."
     )
     architecture_options: dict[Annotated[str, Field(max_length=40)], OptionValue] = Field(
         default_factory=dict,

@@ -1,5 +1,6 @@
 """Weights as files: rebuilt from their own description, and never unpickled as code."""
 
+import argparse
 import os
 import pickle
 import zipfile
@@ -14,6 +15,7 @@ from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.names import OptionValue
 from zoo_torch.networks.weights import METADATA_KEY, load_weights, save_weights
 
 TINY = Architecture(name="zoo:conv_tiny", num_classes=10, in_chans=1)
@@ -175,6 +177,74 @@ def test_a_classifier_for_other_classes_is_made_anew_and_the_rest_is_kept(tmp_pa
     state = weights.build_for_classes(10).state_dict()
     assert state["classifier.weight"].shape == (10, 24)
     torch.testing.assert_close(state["features.0.0.weight"], weights.state["features.0.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("timm:resnet10t", {}), ("timm:vit_tiny_patch16_224", {"img_size": 32}), ("zoo:vit_tiny", {})]
+)
+def test_other_people_s_safetensors_are_read_with_a_named_architecture(
+    tmp_path: Path, name: str, options: dict[str, OptionValue]
+) -> None:
+    item = fresh_model(tmp_path / "model")
+    network = Architecture(name=name, num_classes=7, in_chans=1, options=options).build()
+    save_file(network.state_dict(), item.main_file, metadata={"format": "pt"})
+    loaded = load_weights(item, architecture=name, options=options)
+    assert (loaded.architecture.num_classes, loaded.architecture.in_chans) == (7, 1)
+    torch.testing.assert_close(loaded.build().state_dict(), network.state_dict())
+
+
+def test_reading_other_people_s_weights_leaves_chance_alone(tmp_path: Path) -> None:
+    item = pickle_item(tmp_path / "model", build("zoo:conv_tiny").state_dict())
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    load_weights(item, architecture="zoo:conv_tiny")
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_averaged_weights_of_a_training_script_s_checkpoint_go_first(tmp_path: Path) -> None:
+    plain, averaged = (build("zoo:conv_tiny", seed=seed).state_dict() for seed in (1, 2))
+    wrapped = {f"_orig_mod.module.{key}": value for key, value in averaged.items()}
+    arguments = argparse.Namespace(model="conv_tiny", lr=0.1)
+    item = pickle_item(tmp_path / "model", {"state_dict": plain, "state_dict_ema": wrapped, "args": arguments})
+    torch.testing.assert_close(load_weights(item, architecture="zoo:conv_tiny").state, averaged)
+
+
+def test_old_weights_without_counters_are_read(tmp_path: Path) -> None:
+    state = {key: value for key, value in build("zoo:conv_tiny").state_dict().items() if "num_batches" not in key}
+    loaded = load_weights(pickle_item(tmp_path / "model", state), architecture="zoo:conv_tiny")
+    assert int(loaded.build().state_dict()["features.0.1.num_batches_tracked"]) == 0
+
+
+@pytest.mark.parametrize("missing", ["features.0.0.weight", "features.1.0.weight", "classifier.weight"])
+def test_other_people_s_weights_must_fit_exactly(tmp_path: Path, missing: str) -> None:
+    state = build("zoo:conv_tiny").state_dict()
+    del state[missing]
+    with pytest.raises(InvalidInput, match=f"{missing} is missing"):
+        load_weights(pickle_item(tmp_path / "model", state), architecture="zoo:conv_tiny").build()
+
+
+def test_a_background_class_is_dropped_or_added_where_it_is_asked_for(tmp_path: Path) -> None:
+    weights = load_weights(fresh_model(tmp_path / "model", classes=11))
+    loaded = weights.state["classifier.weight"]
+    dropped = weights.build_for_classes(10, "shift").state_dict()
+    assert torch.equal(dropped["classifier.weight"], loaded[1:])
+    assert torch.equal(dropped["classifier.bias"], weights.state["classifier.bias"][1:])
+    added = weights.build_for_classes(12, "shift").state_dict()
+    assert torch.equal(added["classifier.weight"][1:], loaded)
+    assert not torch.equal(weights.build_for_classes(10).state_dict()["classifier.weight"], loaded[1:])
+
+
+def test_nothing_but_a_background_class_is_shifted(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="has 11 outputs; a background class is all"):
+        load_weights(fresh_model(tmp_path / "model", classes=11)).build_for_classes(9, "shift")
+
+
+def test_a_fresh_classifier_replaces_one_for_the_same_classes(tmp_path: Path) -> None:
+    weights = load_weights(fresh_model(tmp_path / "model"))
+    state = weights.build_for_classes(10, "fresh").state_dict()
+    assert not torch.equal(state["classifier.weight"], weights.state["classifier.weight"])
+    assert torch.equal(state["features.2.0.weight"], weights.state["features.2.0.weight"])
 
 
 def test_a_pickle_is_evaluated_with_its_named_architecture(tmp_path: Path) -> None:
