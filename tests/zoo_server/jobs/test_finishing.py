@@ -6,6 +6,8 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.zoo_server.jobs.conftest import Submit
+from tests.zoo_server.jobs.manifests import ALL, DATA, manifest
+from tests.zoo_server.jobs.manifests import WEIGHTS as WEIGHTS_PORT
 from tests.zoo_server.jobs.scenes import (
     JOBS,
     Hands,
@@ -18,7 +20,7 @@ from tests.zoo_server.jobs.scenes import (
     safetensors,
 )
 from tests.zoo_server.jobs.threads import at_once
-from zoo_sdk.vocabulary import MetricSource, Visibility
+from zoo_sdk.vocabulary import MetricSource, StrategyKind, Visibility
 from zoo_server.accounts.models import Team
 from zoo_server.audit.models import AuditEvent
 from zoo_server.audit.selectors import verify_chain
@@ -93,6 +95,35 @@ def test_lineage_strategy_and_metrics_come_from_the_job_that_ran(
     assert (metric["name"], metric["value"], metric["source"]) == ("top1", 91.5, "measured")
     assert (metric["dataset"], metric["split"], metric["runtime"]) == ("vision/pictures@1", "test", "torch")
     assert (metric["artifact"], metric["job"]) == ("model.safetensors", job)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("strategy", "stage", "kind"),
+    [
+        (StrategyKind.TRAINING, "finetuning", "finetuning"),
+        (StrategyKind.TRAINING, "training", "training"),
+        (StrategyKind.TRAINING, "second", "training"),
+        (StrategyKind.PRUNING, "finetuning", "pruning"),
+    ],
+)
+def test_a_training_s_stage_is_the_kind_of_its_step(
+    api: APIClient, hands: Hands, data: Version, strategy: StrategyKind, stage: str, kind: str
+) -> None:
+    schema = {"type": "object", "properties": {"stage": {"type": "string"}}}
+    study = manifest("toy.study", params_schema=schema, inputs=(DATA,), outputs=(WEIGHTS_PORT,), strategy=strategy)
+    assert hands.register(*ALL, study).status_code == 200
+    body = {
+        "operation": "toy.study",
+        "params": {"stage": stage},
+        "inputs": {"data": str(data)},
+        "outputs": {"model": "vision/studied"},
+    }
+    job = api.post(JOBS, body, format="json").json()["id"]
+    hands.claim(job)
+    assert finish(hands, job).json()["result"] == "vision/studied@1"
+    (step,) = api.get("/api/v1/models/vision/studied/versions/1").json()["strategy"]
+    assert step["kind"] == kind
 
 
 @pytest.mark.django_db

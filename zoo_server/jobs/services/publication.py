@@ -9,7 +9,7 @@ from zoo_sdk.artifacts import ArtifactDescription, FileEntry
 from zoo_sdk.errors import Conflict, InvalidInput, UnknownName
 from zoo_sdk.messages import FinishReport, Measurement, OutputReport
 from zoo_sdk.operations import OperationManifest, Port
-from zoo_sdk.vocabulary import LineageRole, MetricSource, RepositoryKind, Scope, Visibility
+from zoo_sdk.vocabulary import LineageRole, MetricSource, RepositoryKind, Scope, StrategyKind, Visibility
 from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.catalog.descriptions import RepositoryFields, StepDescription
 from zoo_server.catalog.models import Repository, Version
@@ -218,13 +218,19 @@ def add_strategy(work: Publication, version: Version, *, made_by: UUID) -> None:
         raise InvalidReport(f"{manifest.name} makes a model but names no kind of step.")
     method = work.job.params.get("method")
     step = StepDescription(
-        kind=manifest.strategy,
+        kind=_kind_of_step(work, manifest.strategy),
         method=method[:100] if isinstance(method, str) and method else manifest.method,
         parameters=work.job.params,
         operation=manifest.name,
         job_id=made_by,
     )
     inherit_strategy(principal=work.owner, version=version, base=work.base, step=step)
+
+
+def _kind_of_step(work: Publication, usual: StrategyKind) -> StrategyKind:
+    """A training may say in its parameter ``stage`` what it is to the model: pretraining or finetuning."""
+    stage = work.job.params.get("stage")
+    return StrategyKind(stage) if usual is StrategyKind.TRAINING and stage in set(StrategyKind) else usual
 
 
 def _add_metrics(work: Publication, version: Version | None, measurements: Sequence[Measurement]) -> None:
