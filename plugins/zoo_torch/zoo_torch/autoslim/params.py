@@ -71,15 +71,14 @@ class SlimSearchParams(OperationParams):
     limit_samples: int | None = Field(
         None, ge=1, le=10**9, description="Measure candidates on N held-out samples only; null: on all of them."
     )
-    train_split: str = Field(
-        "train", min_length=1, max_length=100, description="Split that the supernet was trained on, but for a part."
-    )
 
     @model_validator(mode="after")
     def _has_targets(self) -> Self:
         if bool(self.target_macs) == bool(self.target_ratios):
             raise ValueError("give target_macs or target_ratios, one of them")
-        for name, values in (("target_macs", self.target_macs), ("target_ratios", self.target_ratios)):
+        # A ratio's file is named after six digits of it.
+        ratios = tuple(f"{ratio:g}" for ratio in self.target_ratios)
+        for name, values in (("target_macs", self.target_macs), ("target_ratios", ratios)):
             if len(values) != len(set(values)):
                 raise ValueError(f"{name} names a target twice: {list(values)}")
         return self

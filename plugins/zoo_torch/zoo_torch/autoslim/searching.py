@@ -38,7 +38,7 @@ def run(params: SlimSearchParams, inputs: Inputs, context: OperationContext) -> 
     item = inputs.one("supernet")
     facts = SlimmableFacts.of(item)
     weights = load_weights(item)
-    split = open_split(inputs.one("data"), params.train_split)
+    split = open_split(inputs.one("data"), facts.train_split)
     preprocessing = model_preprocessing(item) or native_preprocessing(split)
     check_classes_fit(item.reference, split, preprocessing, weights.architecture.num_classes)
     check_channels(item.reference, weights.architecture.in_chans, preprocessing)
@@ -47,19 +47,20 @@ def run(params: SlimSearchParams, inputs: Inputs, context: OperationContext) -> 
     groups = find_groups(supernet, preprocessing)
     options = {group.name: facts.options(group.channels, params.max_channel_bins) for group in groups}
     judge = _judge(split, facts, params, preprocessing, context)
-    search = GreedySearch(supernet, groups, options, _targets(supernet, preprocessing, params), judge)
+    targets = _targets(supernet, preprocessing, params)
+    search = GreedySearch(supernet, groups, options, targets, judge)
     context.log(
         f"{weights.architecture.name}: {len(groups)} groups with up to {max(map(len, options.values()))} widths; "
         f"candidates are measured on {len(judge.held_out)} held-out pictures."
     )
     with out_of_memory_is_said(params.batch_size):
         search.run()
-    handing = _Handing(supernet, groups, judge, weights.architecture, split, params, context)
-    by_target = {found.target_macs: found for found in search.state.found}
-    for target in _targets(supernet, preprocessing, params):
-        handing.hand_over(by_target[target.macs])
+    handing = _Handing(supernet, groups, judge, weights.architecture, split, context)
+    by_file = {found.file: found for found in search.state.found}
+    for target in targets:
+        handing.hand_over(by_file[target.file])
     _report(item.reference, handing, options, search.state)
-    context.progress(1, 1, f"{len(by_target)} networks")
+    context.progress(1, 1, f"{len(targets)} networks")
 
 
 def _targets(supernet: nn.Module, preprocessing: Preprocessing, params: SlimSearchParams) -> list[Target]:
@@ -109,7 +110,6 @@ class _Handing:
     judge: Judge
     architecture: Architecture
     split: ImageSplit
-    params: SlimSearchParams
     context: OperationContext
 
     def hand_over(self, found: Found) -> None:
@@ -145,7 +145,7 @@ class _Handing:
             "top1",
             figures.top1,
             dataset="data",
-            split=self.params.train_split,
+            split=self.split.name,
             runtime=Runtime.TORCH,
             device=device_name(device),
             details={**facts, **runtime_facts(device, self.context), "held_out": len(self.judge.held_out)},

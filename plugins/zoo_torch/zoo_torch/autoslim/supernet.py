@@ -33,6 +33,7 @@ def run(params: SlimSupernetParams, inputs: Inputs, context: OperationContext) -
         channel_bins=params.channel_bins,
         min_bins=params.min_bins,
         round_to=params.round_to,
+        train_split=params.train_split,
         held_out=params.held_out,
     )
     options = _options(groups, facts)

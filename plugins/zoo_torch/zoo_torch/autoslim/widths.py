@@ -12,13 +12,17 @@ DETAILS_KEY = "slimmable"
 
 
 class SlimmableFacts(BaseModel):
-    """What a supernet was trained for; kept in its artifact's details under ``slimmable``."""
+    """What a supernet was trained for; kept in its artifact's details under ``slimmable``.
+
+    ``held_out``: the share of ``train_split`` that it never saw.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     channel_bins: Annotated[int, Field(ge=2, le=64)]
     min_bins: Annotated[int, Field(ge=1, le=63)]
     round_to: Annotated[int, Field(ge=1, le=256)]
+    train_split: Annotated[str, Field(min_length=1, max_length=100)]
     held_out: Annotated[float, Field(ge=0, le=0.9)]
 
     @classmethod

@@ -39,7 +39,7 @@ def report_of(search: Outcome) -> SearchReport:
 def untrained_supernet(folder: Path, preprocessing: Preprocessing) -> InputItem:
     """What ``torch.slim_supernet`` would make, without its training."""
     plain = fresh_model(folder, preprocessing=preprocessing)
-    facts = SlimmableFacts(channel_bins=3, min_bins=1, round_to=4, held_out=0.5)
+    facts = SlimmableFacts(channel_bins=3, min_bins=1, round_to=4, train_split="train", held_out=0.5)
     assert plain.artifact is not None
     artifact = plain.artifact.model_copy(update={"details": {DETAILS_KEY: facts.model_dump()}})
     return plain.model_copy(update={"artifact": artifact})

@@ -20,7 +20,7 @@ from zoo_vision.datasets import open_split
 
 def test_it_says_for_which_widths_it_was_trained(supernet: Outcome) -> None:
     facts = SlimmableFacts.of(supernet.item)
-    assert facts == SlimmableFacts(channel_bins=4, min_bins=1, round_to=8, held_out=0.25)
+    assert facts == SlimmableFacts(channel_bins=4, min_bins=1, round_to=8, train_split="train", held_out=0.25)
     assert load_weights(supernet.item).architecture.name == "zoo:resnet_small"
     assert supernet.measured("top1") > 50
 

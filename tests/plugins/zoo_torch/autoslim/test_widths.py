@@ -6,7 +6,7 @@ from tests.plugins.zoo_torch.samples import fresh_model
 from zoo_sdk.errors import InvalidInput
 from zoo_torch.autoslim.widths import DETAILS_KEY, SlimmableFacts
 
-FACTS = SlimmableFacts(channel_bins=12, min_bins=2, round_to=1, held_out=0.1)
+FACTS = SlimmableFacts(channel_bins=12, min_bins=2, round_to=1, train_split="train", held_out=0.1)
 
 
 def test_the_widths_are_twelfths_from_two_to_all() -> None:
