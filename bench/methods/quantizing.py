@@ -78,7 +78,7 @@ class _Shop:
         return Making("torch.distill", params, seed).with_inputs(student=self.base(seed), teacher=self._teacher)
 
     def quantised(self, weight: int, activation: int, *, taught: bool = False) -> Callable[[int], Making]:
-        params = {**self._tuning, "weight_bits": weight, "activation_bits": activation}
+        params = {**self._tuning, "weight_bits": weight, "activation_bits": activation, "exports": ["packed"]}
         params |= KD if taught else {}
 
         def making(seed: int) -> Making:
