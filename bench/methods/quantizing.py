@@ -74,12 +74,8 @@ class _Shop:
         return Making("torch.train", self._tuning, seed).with_inputs(init=self.base(seed))
 
     def trained_on_taught(self, seed: int) -> Making:
-        params = {**self._tuning, **KD, "initialise": "from_student"}
-        return Making("torch.distill", params, seed).with_inputs(student=self.base(seed), teacher=self._teacher)
-
-    def quantised(self, weight: int, activation: int, *, taught: bool = False) -> Callable[[int], Making]:
-        params = {**self._tuning, "weight_bits": weight, "activation_bits": activation, "exports": ["packed"]}
-        params |= KD if taught else {}
+        bits = {"weight_bits": weight, "activation_bits": activation}
+        params = {**self._tuning, **bits, "exports": ["packed"], **(KD if taught else {})}
 
         def making(seed: int) -> Making:
             inputs = {"model": self.base(seed)} | ({"teacher": self._teacher} if taught else {})

@@ -10,6 +10,7 @@ from bench.methods.tables import Arm, Claim, MethodTable
 from bench.methods.workshop import DISTRIBUTIONS
 from bench.reporting import Findings
 
+FLOAT_BYTES = 4
 ACCURACY_COLUMNS = ("mean", "standard deviation", "difference", "better in", "exceeds the spread")
 COST_COLUMNS = (
     "how", "parameters", "MACs", "file KiB", "weights KiB at their bits", "top-1 %", "batch 1 ms", "to baseline",
@@ -131,10 +132,10 @@ def _accuracy(row: Row, rows: Mapping[str, Row], seeds: Sequence[int], epochs: i
 
 
 def _cost(row: Row) -> list[str]:
-    size, weights = row.measured("size_bytes"), row.measured("effective_size_bytes")
-    top1 = row.measured("top1")
-    cells = [row.arm.name, *(_whole(row.measured(name)) for name in ("parameters", "macs"))]
-    cells += ["" if value is None else f"{value / 1024:,.1f}" for value in (size, weights)]
+    parameters, macs, top1 = (row.measured(name) for name in ("parameters", "macs", "top1"))
+    packed = row.measured("effective_size_bytes") or (parameters and FLOAT_BYTES * parameters)
+    cells = [row.arm.name, _whole(parameters), _whole(macs)]
+    cells += ["" if value is None else f"{value / 1024:,.1f}" for value in (row.measured("size_bytes"), packed)]
     cells.append("" if top1 is None else f"{top1:.2f}")
     for batch in (1, 32):
         cells += _latency(row, batch)
