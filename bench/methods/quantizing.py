@@ -74,11 +74,15 @@ class _Shop:
         return Making("torch.train", self._tuning, seed).with_inputs(init=self.base(seed))
 
     def trained_on_taught(self, seed: int) -> Making:
+        params = {**self._tuning, **KD, "initialise": "from_student"}
+        return Making("torch.distill", params, seed).with_inputs(student=self.base(seed), teacher=self._teacher)
+
+    def quantised(self, weight: int, activation: int, *, taught: bool = False) -> Callable[[int], Making]:
         bits = {"weight_bits": weight, "activation_bits": activation}
         params = {**self._tuning, **bits, "exports": ["packed"], **(KD if taught else {})}
 
         def making(seed: int) -> Making:
-            inputs = {"model": self.base(seed)} | ({"teacher": self._teacher} if taught else {})
-            return Making("torch.quantize_aware", params, seed).with_inputs(**inputs)
+            making = Making("torch.quantize_aware", params, seed).with_inputs(model=self.base(seed))
+            return making.with_inputs(teacher=self._teacher) if taught else making
 
         return making
