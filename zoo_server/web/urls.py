@@ -2,6 +2,11 @@
 
 from django.urls import path
 
+from zoo_server.web.pipelines import pipeline_list, pipeline_page
 from zoo_server.web.views import front_page
 
-urlpatterns = [path("", front_page, name="front-page")]
+urlpatterns = [
+    path("", front_page, name="front-page"),
+    path("pipelines", pipeline_list, name="pipelines"),
+    path("pipelines/<uuid:pipeline_id>", pipeline_page, name="pipeline"),
+]

@@ -72,7 +72,7 @@ def test_a_wrong_recipe_is_a_problem_with_every_mistake(api: APIClient, hands: H
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"recipe": 3}, {"recipe": "x" * 300_001}, {"recipe": "a", "fiel": "b"}, {"recipe": "a", "file": ""}],
+    [{}, {"recipe": 3}, {"recipe": "x" * 300_001}, {"recipe": "a", "fyle": "b"}, {"recipe": "a", "file": ""}],
 )
 def test_a_wrong_body_is_422(api: APIClient, hands: Hands, body: Any) -> None:
     assert api.post(f"{RECIPES}/validate", body, format="json").status_code == 422
