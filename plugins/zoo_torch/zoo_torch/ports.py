@@ -10,3 +10,10 @@ TRAINING_DATA = Port(
     role=LineageRole.TRAINED_ON,
     description="Labelled images with a training and a test split.",
 )
+INIT = Port(
+    name="init",
+    formats=WEIGHTS,
+    role=LineageRole.INITIALISED_FROM,
+    required=False,
+    description="Weights to start from; its classifier is made anew where the number of classes differs.",
+)

@@ -5,24 +5,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from zoo_sdk.operations import OperationParams
-from zoo_torch.networks.names import ARCHITECTURE_DESCRIPTION, ArchitectureName, OptionValue
-from zoo_torch.training.params import TrainingParams
+from zoo_torch.training.params import StartParams, TrainingParams
 
 TargetMacs = Annotated[int, Field(ge=1, le=10**15)]
 TargetRatio = Annotated[float, Field(gt=0, lt=1)]
 
 
-class SlimSupernetParams(TrainingParams):
+class SlimSupernetParams(StartParams):
     """Parameters of ``torch.slim_supernet``."""
 
-    architecture: ArchitectureName = Field(
-        description=ARCHITECTURE_DESCRIPTION + " Convolutional: its channels are what becomes slimmable."
-    )
-    architecture_options: dict[Annotated[str, Field(max_length=40)], OptionValue] = Field(
-        default_factory=dict,
-        max_length=10,
-        description="Options of a timm architecture: drop_rate, drop_path_rate, img_size, global_pool, output_stride.",
-    )
     channel_bins: int = Field(
         12, ge=2, le=64, description="n: the widths are k/n of a layer's channels, for k from min_bins to n."
     )

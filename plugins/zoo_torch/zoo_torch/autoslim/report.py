@@ -50,6 +50,10 @@ class Found(_Record):
     widths: GroupWidths
     layers: Widths
 
+    def architecture_in(self, supernet: Architecture) -> Architecture:
+        """This sub-network of a supernet, which may be a narrowed network itself."""
+        return supernet.model_copy(update={"widths": {**(supernet.widths or {}), **self.layers}})
+
 
 class GroupFacts(_Record):
     """A group of layers of one width, and the widths that were tried."""

@@ -25,7 +25,7 @@ def run(params: SlimRetrainParams, inputs: Inputs, context: OperationContext) ->
     item = inputs.one("search")
     report = SearchReport.read(item)
     found = report.choose(params.target_macs, params.target_ratio)
-    architecture = report.architecture.model_copy(update={"widths": found.layers})
+    architecture = found.architecture_in(report.architecture)
     data = open_training_data(inputs, params, model_preprocessing(item))
     check_classes_fit(item.reference, data.train, data.preprocessing, architecture.num_classes)
     check_channels(item.reference, architecture.in_chans, data.preprocessing)

@@ -116,7 +116,7 @@ class _Handing:
         """The weights of one sub-network: the supernet's slices with batch statistics of their own."""
         subnet = extract(self.supernet, self.groups, found.widths)
         figures = self.judge.figures(subnet)
-        architecture = self.architecture.model_copy(update={"widths": found.layers})
+        architecture = found.architecture_in(self.architecture)
         path = self.context.output() / found.file
         save_weights(subnet, architecture, path)
         preprocessing = self.judge.held_out.preprocessing

@@ -3,7 +3,7 @@
 from zoo_sdk.operations import OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, StrategyKind
 from zoo_torch.autoslim.params import SlimRetrainParams, SlimSearchParams, SlimSupernetParams
-from zoo_torch.ports import TRAINING_DATA
+from zoo_torch.ports import INIT, TRAINING_DATA
 
 SLIM_SUPERNET = OperationSpec(
     name="torch.slim_supernet",
@@ -12,7 +12,7 @@ SLIM_SUPERNET = OperationSpec(
     "(Yu and Huang 2019, arXiv 1903.05134).",
     params=SlimSupernetParams,
     implementation="zoo_torch.autoslim.supernet:run",
-    inputs=(TRAINING_DATA,),
+    inputs=(TRAINING_DATA, INIT),
     outputs=(Port(name="model", formats=("safetensors",)),),
     resources=Resources(memory_gib=4),
     deterministic=True,

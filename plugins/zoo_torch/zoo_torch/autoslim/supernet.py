@@ -11,23 +11,18 @@ from zoo_torch.autoslim.sandwich import Sandwich
 from zoo_torch.autoslim.widths import DETAILS_KEY, SlimmableFacts
 from zoo_torch.devices import prepare_device
 from zoo_torch.networks.architectures import Architecture
-from zoo_torch.training.data import open_training_data
 from zoo_torch.training.held_out import without_held_out
 from zoo_torch.training.results import hand_over
+from zoo_torch.training.start import starting_point
 from zoo_torch.training.trainer import Trainer
 
 
 def run(params: SlimSupernetParams, inputs: Inputs, context: OperationContext) -> None:
     """Train, measure the widest network on the test split, write safetensors; see :class:`SlimSupernetParams`."""
     device = prepare_device(context)
-    data = open_training_data(inputs, params, None)
-    architecture = Architecture.of(
-        params.architecture,
-        num_classes=len(data.train.classes) + data.preprocessing.label_offset,
-        in_chans=data.preprocessing.channels,
-        options=dict(params.architecture_options),
-    )
-    network = architecture.build()
+    start = starting_point(params, inputs, context)
+    network, architecture, data = start.network, start.architecture, start.data
+    _check_is_float(architecture)
     groups = find_groups(network, data.preprocessing)
     facts = SlimmableFacts(
         channel_bins=params.channel_bins,
@@ -48,6 +43,15 @@ def run(params: SlimSupernetParams, inputs: Inputs, context: OperationContext) -
 
     seconds = trainer.run(Sandwich(network, groups, options, params, context.seed))
     hand_over(trainer, architecture, seconds, details={DETAILS_KEY: facts.model_dump(mode="json")})
+
+
+def _check_is_float(architecture: Architecture) -> None:
+    if architecture.quantization is not None:
+        raise InvalidInput(
+            f"The weights to start from are those of a quantised {architecture.name}, whose widths cannot be chosen.",
+            hint="Start from the float network; quantise what torch.slim_retrain makes.",
+            facts={"field": "init"},
+        )
 
 
 def _options(groups: Sequence[WidthGroup], facts: SlimmableFacts) -> dict[str, tuple[int, ...]]:

@@ -212,12 +212,9 @@ class TrainingParams(SelectionParams, DataParams, ComputationParams, Augmentatio
     """What every training method takes."""
 
 
-class TrainParams(TrainingParams):
-    """Parameters of ``torch.train``."""
+class StartParams(TrainingParams):
+    """Those of methods that start from a fresh network, or from the weights of the input ``init``."""
 
-    stage: Literal["training", "pretraining", "finetuning"] = Field(
-        "training", description="What this training is to the model; it is recorded as the kind of its strategy's step."
-    )
     classifier: Literal["auto", "fresh", "shift"] = Field(
         "auto",
         description="The classifier of `init`.  auto: kept where the number of classes is the same, else made anew; "
@@ -230,4 +227,12 @@ class TrainParams(TrainingParams):
         default_factory=dict,
         max_length=10,
         description="Options of a timm architecture: drop_rate, drop_path_rate, img_size, global_pool, output_stride.",
+    )
+
+
+class TrainParams(StartParams):
+    """Parameters of ``torch.train``."""
+
+    stage: Literal["training", "pretraining", "finetuning"] = Field(
+        "training", description="What this training is to the model; it is recorded as the kind of its strategy's step."
     )

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.plugins.zoo_torch.autoslim.samples import SUPERNET
-from tests.plugins.zoo_torch.samples import Outcome, digest, perform
+from tests.plugins.zoo_torch.autoslim.samples import SEARCH, SUPERNET
+from tests.plugins.zoo_torch.samples import Outcome, digest, fresh_model, perform
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput
 from zoo_torch.autoslim.groups import find_groups
 from zoo_torch.autoslim.subnets import extract, recalibrate
 from zoo_torch.autoslim.widths import SlimmableFacts
 from zoo_torch.measuring.prepared import PreparedPictures
+from zoo_torch.measuring.scoring import count_parameters
 from zoo_torch.networks.weights import load_weights
 from zoo_torch.training.held_out import held_out
 from zoo_vision.datasets import open_split
@@ -69,6 +70,30 @@ def test_it_takes_what_every_training_takes(digits: InputItem, tmp_path: Path) -
     }
     params = {**SUPERNET, "learning_rate": 0.003, "mixed_precision": "bf16", **extras}
     assert perform("torch.slim_supernet", tmp_path, {"data": digits}, **params).measured("top1") > 30
+
+
+def test_it_starts_from_given_weights_even_of_a_pruned_network(
+    supernet: Outcome, search: Outcome, digits: InputItem, tmp_path: Path
+) -> None:
+    ports = {"data": digits, "init": search.item}
+    params = {name: value for name, value in SUPERNET.items() if name != "architecture"}
+    narrow = perform("torch.slim_supernet", tmp_path / "narrow", ports, **params)
+    assert load_weights(narrow.item).architecture == load_weights(search.item).architecture
+    ports = {"data": digits, "supernet": narrow.item}
+    found = perform("torch.slim_search", tmp_path / "found", ports, **{**SEARCH, "target_ratios": [0.6]})
+    weights = load_weights(found.item)
+    assert weights.build().eval()(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+    assert count_parameters(weights.build()) < count_parameters(load_weights(search.item).build())
+    assert set(weights.architecture.widths) >= set(load_weights(search.item).architecture.widths)
+
+
+def test_a_quantised_network_is_refused(digits: InputItem, tmp_path: Path) -> None:
+    plain = fresh_model(tmp_path / "plain")
+    ports = {"data": digits, "model": plain}
+    quantised = perform("torch.mixed_precision", tmp_path / "mixed", ports, limit_samples=20, max_drop=100)
+    params = {name: value for name, value in SUPERNET.items() if name != "architecture"}
+    with pytest.raises(InvalidInput, match="quantised zoo:conv_tiny"):
+        perform("torch.slim_supernet", tmp_path / "slim", {"data": digits, "init": quantised.item}, **params)
 
 
 def test_widths_that_rounding_leaves_no_choice_are_refused(digits: InputItem, tmp_path: Path) -> None:
