@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from zoo_sdk.context import OperationContext
 from zoo_torch.training.ema import WeightAverage
 from zoo_torch.training.method import Method
+from zoo_torch.training.parameter_groups import match_layouts
 
 LAYOUT = 2
 """Of the file: another release may keep other things."""
@@ -62,6 +63,7 @@ class TrainingState:
         if self.average is not None:
             self.average.resume(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        match_layouts(self.optimizer)
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.seconds = saved["epoch"], saved["seconds"]
 

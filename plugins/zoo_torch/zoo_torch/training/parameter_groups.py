@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from zoo_sdk.errors import InvalidInput, UnknownName
@@ -30,6 +31,17 @@ def make_optimizer(network: nn.Module, params: TrainingParams, companions: Itera
     # takes for granted that a gradient has its weight's memory layout, as autograd leaves it.
     nesterov = params.momentum > 0
     return SGD(groups, lr=params.learning_rate, momentum=params.momentum, nesterov=nesterov, fused=True)
+
+
+def match_layouts(optimizer: Optimizer) -> None:
+    """Give what the optimiser keeps for each weight that weight's memory layout.
+
+    Fused steps walk through memory and take this for granted; what was loaded or carried over may come in another.
+    """
+    for weight, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                kept[name] = torch.empty_like(weight, requires_grad=False).copy_(value)
 
 
 def _groups(network: nn.Module, params: TrainingParams, shares: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from zoo_torch.training.chance import Purpose, seed_torch
 from zoo_torch.training.checkpoints import TrainingState, read_checkpoint
 from zoo_torch.training.ema import WeightAverage
 from zoo_torch.training.method import Method
-from zoo_torch.training.parameter_groups import Frozen, make_optimizer, set_learning_rate
+from zoo_torch.training.parameter_groups import Frozen, make_optimizer, match_layouts, set_learning_rate
 from zoo_torch.training.params import TrainingParams
 from zoo_torch.training.precision import MixedPrecision
 from zoo_torch.training.schedule import rate_share
@@ -129,6 +129,7 @@ class Trainer:
         if state.method.before_epoch(state.epoch):
             fresh = self._fresh_state(state.method)
             state.method.carry_over(state.optimizer, fresh.optimizer)
+            match_layouts(fresh.optimizer)
             state.optimizer, state.average = fresh.optimizer, fresh.average
         self.network.train()
         self._frozen.apply(self.network)

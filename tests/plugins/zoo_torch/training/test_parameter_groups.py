@@ -9,7 +9,7 @@ from torch.optim import SGD, AdamW
 
 from tests.plugins.zoo_torch.samples import build
 from zoo_sdk.errors import InvalidInput, UnknownName
-from zoo_torch.training.parameter_groups import Frozen, layer_shares, make_optimizer
+from zoo_torch.training.parameter_groups import Frozen, layer_shares, make_optimizer, match_layouts
 from zoo_torch.training.params import TrainParams
 
 
@@ -102,3 +102,16 @@ def test_fused_steps_are_torch_s_plain_ones_in_any_memory_layout(
         for _ in range(3):
             stepped.step()
     torch.testing.assert_close(dict(network.named_parameters()), dict(plain.named_parameters()))
+
+
+def test_momentum_that_comes_in_another_memory_layout_is_brought_into_the_weight_s() -> None:
+    weight = nn.Parameter(torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last))
+    weight.grad = torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last)
+    optimizer = SGD([weight], 0.1, momentum=0.9, fused=True)
+    optimizer.step()
+    momentum = optimizer.state[weight]["momentum_buffer"].contiguous()
+    optimizer.state[weight]["momentum_buffer"] = momentum.clone()
+    expected = weight.detach() - 0.1 * (0.9 * momentum + weight.grad)
+    match_layouts(optimizer)
+    optimizer.step()
+    torch.testing.assert_close(weight.detach(), expected)
