@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -66,6 +67,10 @@ class KeptAnswers:
     _view: int | None = field(default=None, init=False)
     _kept: list[NDArray[np.float32]] = field(default_factory=list, init=False)
 
+    @cached_property
+    def _data_digest(self) -> str:
+        return self.data.content_digest()
+
     def begin(self, epoch: int) -> None:
         """Have the answers to the epoch's version of the pictures, from the worker's cache or from the teachers."""
         view = epoch % (self.batches.params.views or 1)
@@ -117,7 +122,7 @@ class KeptAnswers:
             "teacher": teacher.digest,
             "teacher_sees": teacher.preprocessing.model_dump(mode="json"),
             "folded": teacher.folded,
-            "data": self.data.content_digest(),
+            "data": self._data_digest,
             "dataset": dataset,
             "split": batches.split.name,
             "positions": sha256(batches.positions.tobytes()).hexdigest(),

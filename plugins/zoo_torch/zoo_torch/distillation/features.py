@@ -17,7 +17,8 @@ class FeatureTap:
     """The outputs of named layers of ``network``, from one run at a time.
 
     The hooks are there while :meth:`recording` lasts and at no other time, so that a copy, an evaluation or an export
-    of the network knows nothing of them.
+    of the network knows nothing of them.  Where the next layer works in place (a ReLU after a normalisation, mostly),
+    what is recorded is its output.
 
     Raises:
         InvalidInput: there is no such layer; lists those that there are.

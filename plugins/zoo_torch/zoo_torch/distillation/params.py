@@ -42,7 +42,8 @@ class AnswerParams(TrainingParams):
         "kd",
         description="kd (Hinton 2015), dkd (decoupled, Zhao 2022) and nkd (normalised, Yang 2023) compare answers; "
         "feature (FitNets, Romero 2015), attention (transfer, Zagoruyko 2017) and vitkd (Yang 2022, for vision "
-        "transformers) compare hidden layers.",
+        "transformers) compare hidden layers.  dkd and nkd tell a target class from the others: the label, of a mixed "
+        "sample the one with the greater share.",
     )
     temperature: float = Field(4, gt=0, le=1000, description="Softmax temperature T of kd, dkd and nkd.")
     combine: Literal["mean_logits", "mean_probabilities"] = Field(

@@ -138,7 +138,8 @@ def load_teacher(item: InputItem, room: Classroom) -> Teacher:
     """Load one teacher and check that it knows the data set's classes and can see its pictures.
 
     Raises:
-        InvalidInput: another number of classes, other or differently ordered names, or pictures that it cannot take.
+        InvalidInput: another number of classes, other or differently ordered names, pictures that it cannot take, or
+            answers that are no numbers.
 
     """
     weights = load_weights(item)
@@ -158,6 +159,13 @@ def load_teacher(item: InputItem, room: Classroom) -> Teacher:
     network.to(room.device, memory_format=layout)  # type: ignore[call-overload]
     pictures = room.split.source.take(range(min(FOLDING_SAMPLE, len(room.split))))
     sample = as_inputs(pictures, preprocessing, room.device, channels_last=room.channels_last)
+    with torch.inference_mode():
+        if not bool(network(sample).isfinite().all()):
+            raise InvalidInput(
+                f"The teacher {item.reference} answers with values that are no finite numbers.",
+                hint="Give a teacher whose training did not diverge.",
+                facts={"field": "teacher"},
+            )
     network, count = folded(network, sample, room.keep, item.reference)
     weight = 1.0 if item.weight is None else item.weight
     return Teacher(item.reference, network, preprocessing, weight, digest_of_file(item.main_file), count)

@@ -219,3 +219,13 @@ class Branching(nn.Module):
 def test_what_cannot_be_folded_stays_as_it_is(*, by_value: bool) -> None:
     network = with_statistics(Branching(by_value=by_value), 1, 8)
     assert folded(network, torch.randn(2, 1, 8, 8)) == (network, 0)
+
+
+def test_a_teacher_that_answers_with_no_numbers_is_refused(tmp_path: Path, split: ImageSplit) -> None:
+    folder = tmp_path / "m"
+    item = fresh_model(folder)
+    network = build("zoo:conv_tiny")
+    nn.init.constant_(network.classifier.bias, torch.nan)
+    save_weights(network, Architecture(name="zoo:conv_tiny", num_classes=10, in_chans=1), folder / "model.safetensors")
+    with pytest.raises(InvalidInput, match="m@1 answers with values that are no finite numbers"):
+        load_teacher(item, room(split))
