@@ -298,3 +298,14 @@ def test_a_limit_takes_samples_of_every_class_of_a_sorted_split(tmp_path: Path) 
     labels = np.concatenate([part for _, part in by_class.batches(native_preprocessing(split), 16, limit=40)])
     assert len(labels) == 40
     assert set(labels) == set(range(10))
+
+
+def test_a_folder_is_looked_through_only_until_its_pictures_are_known_to_differ(tmp_path: Path) -> None:
+    for number in range(10):
+        folder = tmp_path / "cat"
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (10 + number, 20 + number)).save(folder / f"{number}.png")
+    (tmp_path / "cat" / "5.png").write_bytes(b"damaged, but never looked at")
+    source, _ = folders.list_pictures(tmp_path, ["cat"])
+    assert source.shapes() == {(20, 10, 3), (21, 11, 3)}
+    assert source.shapes() is source.shapes()

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,11 +34,26 @@ class FolderPictures:
         return [decode(self.files[index]) for index in indices]
 
     def shapes(self) -> set[tuple[int, int, int]]:
-        """The different (height, width, channels) that occur; reads headers only."""
-        found = set()
+        """The different (height, width, channels) that occur; reads headers only, and each at most once.
+
+        It stops when heights and widths differ and there is colour: a folder may hold millions of pictures, and more of
+        them tell nothing new about what a network needs.
+        """
+        return self._shapes
+
+    @cached_property
+    def _shapes(self) -> set[tuple[int, int, int]]:
+        found: set[tuple[int, int, int]] = set()
+        heights, widths, has_colour = set(), set(), False
         for file in self.files:
             with _opened(file) as picture:
-                found.add((picture.height, picture.width, 1 if picture.mode in _GREY_MODES else 3))
+                is_grey = picture.mode in _GREY_MODES
+                found.add((picture.height, picture.width, 1 if is_grey else 3))
+                heights.add(picture.height)
+                widths.add(picture.width)
+                has_colour = has_colour or not is_grey
+            if has_colour and min(len(heights), len(widths)) > 1:
+                break
         return found
 
 

@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_sdk.artifacts import Preprocessing
+from zoo_torch.loading import evaluation_batches
 from zoo_vision.datasets import ImageSplit
 from zoo_vision.scoring import ClassificationScore
 
@@ -25,7 +26,7 @@ def batch_outputs(
 ) -> Iterator[tuple[torch.Tensor, NDArray[np.int64]]]:
     """Logits (batch, outputs) in evaluation mode, with the labels, in the order of the split."""
     network.eval()
-    for images, labels in split.batches(preprocessing, batch_size, limit=limit):
+    for images, labels in evaluation_batches(split, preprocessing, batch_size, limit=limit):
         with torch.inference_mode():
             inputs = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
             logits = network(inputs)

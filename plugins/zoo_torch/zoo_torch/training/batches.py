@@ -1,7 +1,6 @@
-"""Training batches: torch's DataLoader over the pictures of a split, augmented while they are still pixels."""
+"""Training batches: the pictures of a split, shuffled, and augmented while they are still pixels."""
 
 import math
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,20 +10,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.errors import InvalidInput
+from zoo_torch.loading import default_workers, load
 from zoo_torch.training.augmentation import Augmenter, Draws
 from zoo_torch.training.chance import Purpose, generator_for
 from zoo_torch.training.mixing import Mixing, draw_mixing
 from zoo_torch.training.params import TrainingParams
 from zoo_vision.datasets import ImageSplit, Pictures
 from zoo_vision.preprocessing import prepare, reduced
-
-FOLDER_WORKERS = 2
-PREFETCHED_BATCHES = 2
-"""Of each worker process: bounds the memory of pictures that wait."""
 
 
 class Batch(NamedTuple):
@@ -74,16 +69,13 @@ def _without_framing(pictures: Pictures, preprocessing: Preprocessing) -> Prepro
 
 
 class _Drawn(NamedTuple):
-    """A part of a batch as it comes from a worker process.
-
-    Arrays and no tensors: torch hands those over in shared memory, of which containers have little.
-    """
+    """A part of a batch as it comes from a worker process."""
 
     pictures: Pictures
     indices: NDArray[np.int64]
 
 
-class _EpochDataset(Dataset[_Drawn]):
+class _EpochParts:
     """The parts of an epoch's batches, in order; item n is part ``n % parts`` of step ``n // parts``."""
 
     def __init__(self, batches: "TrainingBatches", epoch: int) -> None:
@@ -91,7 +83,7 @@ class _EpochDataset(Dataset[_Drawn]):
         self._epoch = epoch
         self._order = generator_for(Purpose.ORDER, batches.seed, epoch).permutation(len(batches.positions))
 
-    def __getitem__(self, number: int) -> _Drawn:
+    def __getitem__(self, number: int, /) -> _Drawn:
         batches = self._batches
         step, part = divmod(number, batches.parts)
         which = batches.rows_of(part)
@@ -103,7 +95,7 @@ class _EpochDataset(Dataset[_Drawn]):
         return batches.changed(indices, draws.part(which))
 
 
-class _OrderedDataset(Dataset[_Drawn]):
+class _OrderedParts:
     """Every sample once, in ascending order, in one of its versions; item n is the n-th ``size`` of them."""
 
     def __init__(self, batches: "TrainingBatches", view: int, size: int) -> None:
@@ -111,18 +103,9 @@ class _OrderedDataset(Dataset[_Drawn]):
         self._view = view
         self._size = size
 
-    def __getitem__(self, number: int) -> _Drawn:
+    def __getitem__(self, number: int, /) -> _Drawn:
         end = min((number + 1) * self._size, len(self._batches.positions))
         return self._batches.view(self._view, np.arange(number * self._size, end))
-
-
-def _as_is(item: Any) -> Any:
-    return item
-
-
-def _begin_worker(_number: int) -> None:
-    """A worker process inherits the operation's handler of SIGTERM, which would keep it from ending."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @dataclass
@@ -190,8 +173,7 @@ class TrainingBatches:
         """Processes that decode and augment."""
         if self.params.loader_workers is not None:
             return self.params.loader_workers
-        # Small pictures lie in memory, and the attempt's threads are all in use by the network.
-        return 0 if self.split.source.in_memory else FOLDER_WORKERS
+        return default_workers(self.split)
 
     def rows_of(self, part: int) -> slice:
         """This device's rows of a part of a batch."""
@@ -223,27 +205,13 @@ class TrainingBatches:
             size: samples at a time.
 
         """
-        for drawn in self._loaded(_OrderedDataset(self, view, size), math.ceil(len(self.positions) / size)):
+        for drawn in load(_OrderedParts(self, view, size), math.ceil(len(self.positions) / size), self.workers):
             indices = torch.from_numpy(drawn.indices)
             yield Batch(drawn.pictures, indices, self.labels[indices], None, self.augmenter.frames)
 
-    def _loaded(self, dataset: Dataset[_Drawn], count: int) -> Iterator[_Drawn]:
-        loader: DataLoader[Any] = DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=range(count),
-            collate_fn=_as_is,
-            num_workers=self.workers,
-            prefetch_factor=PREFETCHED_BATCHES if self.workers else None,
-            worker_init_fn=_begin_worker,
-            # It would otherwise draw a seed for its worker processes from the generator that the network uses.
-            generator=torch.Generator(),
-        )
-        return iter(loader)
-
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch ``number`` (from 0); with accumulation, the parts of each batch one after the other."""
-        for place, drawn in enumerate(self._loaded(_EpochDataset(self, number), self.steps * self.parts)):
+        for place, drawn in enumerate(load(_EpochParts(self, number), self.steps * self.parts, self.workers)):
             indices = torch.from_numpy(drawn.indices)
             # Partners are found within what a device computes at once.
             chance = generator_for(Purpose.MIXING, self.seed, number, place, self.device_index)
