@@ -23,7 +23,7 @@ def run(params: DistillParams, inputs: Inputs, context: OperationContext) -> Non
     device = prepare_device(context)
     item = inputs.one("student")
     student = load_weights(item)
-    data = open_training_data(inputs, params, model_preprocessing(item) if params.image_size is None else None)
+    data = open_training_data(inputs, params, model_preprocessing(item))
     _check_student(item, student.architecture.num_classes, data)
     check_channels(item.reference, student.architecture.in_chans, data.preprocessing)
     kept_layers = tuple(params.layers.values())

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.plugins.zoo_torch.samples import PREPROCESSING, SMALL, Outcome, digest, fresh_model, npz_digits, perform
-from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
+from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.conformance import folder_digests
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput
@@ -256,46 +256,40 @@ def test_a_student_whose_classes_are_not_those_of_the_data_set_is_refused(
         distill(tmp_path, data, student.model_copy(update={"artifact": artifact}), teacher)
 
 
-def vit_item(folder: Path, seed: int) -> InputItem:
-    """A vision transformer of 2 x 2 tokens."""
-    folder.mkdir(parents=True)
+def vit_item(folder: Path, name: str, seed: int) -> InputItem:
+    """A vision transformer of 4 x 4 tokens."""
+    item = fresh_model(folder, seed=seed)
     torch.manual_seed(seed)
-    architecture = Architecture(name="timm:vit_tiny_patch16_224", num_classes=10, in_chans=1, options={"img_size": 32})
-    save_weights(architecture.build(), architecture, folder / "model.safetensors")
-    artifact = ArtifactDescription(
-        format="safetensors",
-        files=("model.safetensors",),
-        preprocessing=Preprocessing(channels=1, resize=32, crop=(32, 32)),
-    )
-    return InputItem(reference=f"digits/{folder.name}@1", folder=folder, artifact=artifact)
+    architecture = Architecture(name=name, num_classes=10, in_chans=1, options={"img_size": 8})
+    save_weights(architecture.build(), architecture, item.main_file)
+    return item
 
 
-@pytest.mark.slow
+VITKD = {
+    "method": "vitkd",
+    "logit_method": "nkd",
+    "temperature": 1,
+    "nkd_gamma": 1,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "limit_samples": 128,
+    "limit_test_samples": 20,
+}
+
+
 def test_vision_transformers_learn_by_vitkd_and_nkd_and_go_on_after_an_interruption(
     tmp_path: Path, data: InputItem
 ) -> None:
-    student, teacher = vit_item(tmp_path / "student", 1), vit_item(tmp_path / "teacher", 2)
-    params = {
-        "method": "vitkd",
-        "logit_method": "nkd",
-        "temperature": 1,
-        "nkd_gamma": 1,
-        "optimizer": "adamw",
-        "learning_rate": 1e-3,
-        "limit_samples": 64,
-        "batch_size": 32,
-        "limit_test_samples": 20,
-    }
+    student = vit_item(tmp_path / "student", "zoo:vit_tiny", 1)
+    teacher = vit_item(tmp_path / "teacher", "zoo:vit_small", 2)
     before = folder_digests(teacher.folder)
-    whole = distill(tmp_path / "whole", data, student, teacher, **params)
+    whole = distill(tmp_path / "whole", data, student, teacher, **VITKD)
     checkpoint = tmp_path / "broken/checkpoints/checkpoint"
     with pytest.raises(Cancelled):
-        distill(tmp_path / "broken", data, student, teacher, cancelled=checkpoint.exists, **params)
-    assert digest(distill(tmp_path / "broken", data, student, teacher, **params).model) == digest(whole.model)
+        distill(tmp_path / "broken", data, student, teacher, cancelled=checkpoint.exists, **VITKD)
+    assert digest(distill(tmp_path / "broken", data, student, teacher, **VITKD).model) == digest(whole.model)
     assert folder_digests(teacher.folder) == before
-    plain = {
-        key: value for key, value in params.items() if "nkd" not in key and value != "nkd" and key != "temperature"
-    }
+    plain = {key: value for key, value in VITKD.items() if key not in {"logit_method", "temperature", "nkd_gamma"}}
     assert digest(distill(tmp_path / "plain", data, student, teacher, **plain).model) != digest(whole.model)
 
 
