@@ -19,8 +19,8 @@ from zoo_torch.training.method import Forward, Method
 def in_place_distillation(logits: Tensor, widest: Tensor) -> Tensor:
     """Mean over the batch of KL(widest || narrow), a scalar in nats; no gradient reaches the widest network.
 
-    Yu and Huang 2019 (arXiv 1903.05134), section 4.2: the widest network's prediction of the same batch is the only
-    label of the narrower ones.
+    Yu and Huang 2019 (arXiv 1903.05134), inplace distillation: the widest network's prediction of the same batch is the
+    only label of the narrower ones.
 
     Args:
         logits: the narrow network's, (batch, outputs).
@@ -34,9 +34,9 @@ def in_place_distillation(logits: Tensor, widest: Tensor) -> Tensor:
 class Sandwich(Method):
     """Per batch the widest network, the narrowest, and random ones; their gradients add up.
 
-    Yu and Huang 2019 (arXiv 1903.05134), section 4.1 and algorithm 1: the widest and the narrowest bound the accuracy
+    Yu and Huang 2019 (arXiv 1903.05134), the sandwich rule: the widest and the narrowest bound the accuracy
     of all others.  Unlike there, every group draws its own width, because the search of Yu and Huang 2019 (arXiv
-    1903.11728, section 3) asks for networks of unequal widths.  The loss that is reported is the widest network's plus
+    1903.11728) asks for networks of unequal widths.  The loss that is reported is the widest network's plus
     the mean of the others'.
     """
 

@@ -40,7 +40,7 @@ class SearchState(BaseModel):
 
 
 class GreedySearch:
-    """Yu and Huang 2019 (arXiv 1903.11728), section 3 and algorithm 1.
+    """The greedy slimming of AutoSlim, Yu and Huang 2019 (arXiv 1903.11728).
 
     Each step tries for every group of coupled layers what the network achieves without that group's last bin of
     channels, and drops the bin that costs least: the highest top-1, then the lowest loss, then the fewest operations,

@@ -15,10 +15,10 @@ from zoo_torch.networks.narrowing import is_depthwise, layer_widths
 def running_at(network: nn.Module, groups: Sequence[WidthGroup], choice: Choice) -> Iterator[None]:
     """Within the block the network has the chosen widths; gradients reach the full weights through the slices.
 
-    Yu et al. 2019 (arXiv 1812.08928), section 3: the filters of a narrow layer are the first ones of the wide layer.
+    Yu et al. 2019 (arXiv 1812.08928): the filters of a narrow layer are the first ones of the wide layer.
     In training mode batch normalisation normalises by the batch as ever, but what it would remember is dropped:
     running statistics belong to one width only, and are computed for the chosen widths after the training (Yu and
-    Huang 2019, arXiv 1903.05134, section 3).
+    Huang 2019, arXiv 1903.05134).
     """
     layers = layers_at(network, groups, choice)
     swapped = []

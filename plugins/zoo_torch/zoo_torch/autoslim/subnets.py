@@ -26,7 +26,7 @@ def extract(supernet: nn.Module, groups: Sequence[WidthGroup], choice: Choice) -
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Compute the running statistics of batch normalisations anew, as the mean over all ``batches``.
 
-    Yu and Huang 2019 (arXiv 1903.05134), section 3: those of the supernet belong to its full width; a few batches
+    Yu and Huang 2019 (arXiv 1903.05134), post-statistics: those of the supernet belong to its full width; a few batches
     suffice.  Everything else stays in evaluation mode.
     """
     network.eval()

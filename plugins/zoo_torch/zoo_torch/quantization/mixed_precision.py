@@ -19,7 +19,7 @@ from zoo_torch.quantization.network import quantised_layers, resolved
 from zoo_torch.quantization.scheme import QuantizationScheme
 from zoo_torch.quantization.sensitivity import Figures, Goal, SensitivityAnalysis
 from zoo_torch.quantization.sensitivity_params import MixedPrecisionParams
-from zoo_torch.quantization.sensitivity_report import REPORT_FILE, SensitivityReport, TestReport, layer_reports
+from zoo_torch.quantization.sensitivity_report import REPORT_FILE, SensitivityReport, Tested, layer_reports
 from zoo_torch.quantization.weight_bits import effective_bits, effective_size_bytes, precision_of
 from zoo_torch.training.data import check_channels, model_preprocessing
 from zoo_torch.training.results import WEIGHTS_FILE, description_details, measure_cost, runtime_facts, signature_of
@@ -108,7 +108,7 @@ def _analysis(
 
 def _test(
     whole: nn.Module, result: nn.Module, params: MixedPrecisionParams, data: _Data, context: OperationContext
-) -> TestReport:
+) -> Tested:
     """Both networks on the test split; what falls short there is said, for a gate to decide."""
     device = torch.device(context.devices[0])
 
@@ -141,7 +141,7 @@ def _test(
         f"On the test split the {params.metric} is worse by {drop:.3g}, "
         f"{'within' if within else 'MORE than'} max_drop {params.max_drop:g}."
     )
-    return TestReport(samples=after.samples, whole=figures[0], result=figures[1], drop=drop, within_max_drop=within)
+    return Tested(samples=after.samples, whole=figures[0], result=figures[1], drop=drop, within_max_drop=within)
 
 
 def _log_restored(analysis: SensitivityAnalysis, context: OperationContext) -> None:
@@ -153,7 +153,7 @@ def _log_restored(analysis: SensitivityAnalysis, context: OperationContext) -> N
 def _write_report(
     analysis: SensitivityAnalysis,
     result: nn.Module,
-    tested: TestReport,
+    tested: Tested,
     params: MixedPrecisionParams,
     context: OperationContext,
 ) -> None:

@@ -31,7 +31,7 @@ class LayerReport(_Record):
     result: tuple[int, int] | Literal["float"]
 
 
-class TestReport(_Record):
+class Tested(_Record):
     """Both networks on the test split, which took no part in any choice."""
 
     samples: int
@@ -55,7 +55,7 @@ class SensitivityReport(_Record):
     layers: Annotated[dict[LayerName, LayerReport], Field(max_length=MAX_LAYERS)]
     restored: tuple[Restoration, ...]
     scheme: QuantizationScheme
-    test: TestReport
+    test: Tested
 
     def write(self, path: Path) -> None:
         """Write the file; equal analyses give equal bytes."""
