@@ -19,7 +19,11 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=96)]
 Digest = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 """``sha256:`` and 64 hexadecimal digits, always whole."""
 
-_REFERENCE = re.compile(r"^(?P<team>[^/@#\s]+)/(?P<name>[^/@#\s]+)(?:@(?P<selector>[^#\s/@]+))?(?:#(?P<path>.+))?$")
+_ODD = r"\x00-\x1f\x7f\ud800-\udfff"
+"""Control characters and halves of characters: nothing that is stored is called so, and PostgreSQL refuses them."""
+_REFERENCE = re.compile(
+    rf"^(?P<team>[^/@#\s]+)/(?P<name>[^/@#\s]+)(?:@(?P<selector>[^#\s/@{_ODD}]+))?(?:#(?P<path>[^{_ODD}]+))?\Z"
+)
 
 
 class Reference(BaseModel):

@@ -33,7 +33,20 @@ def test_an_alias_is_no_number() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "resnet50", "vision/", "/resnet50", "a/b/c", "vision/res net", "vision/resnet@", "vision/x@1@2", "v/x#"],
+    [
+        "",
+        "resnet50",
+        "vision/",
+        "/resnet50",
+        "a/b/c",
+        "vision/res net",
+        "vision/resnet@",
+        "vision/x@1@2",
+        "v/x#",
+        "v/x@\0",
+        "v/x@1#a\0",
+        "v/x@1\n",
+    ],
 )
 def test_what_is_no_reference_is_refused_and_the_form_is_shown(text: str) -> None:
     with pytest.raises(InvalidInput, match="vision/resnet50@3"):
