@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zoo_sdk.names import Name
 from zoo_server.pipelines.recipes.document import DEFAULT_FILE
 from zoo_server.pipelines.recipes.settings import Overrides
 
@@ -17,14 +18,14 @@ class RecipeText(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     recipe: str = Field(max_length=TEXT_LIMIT, description="The YAML text.")
-    file: str = Field(DEFAULT_FILE, min_length=1, max_length=200, description="The name that errors show.")
+    file: str = Field(DEFAULT_FILE, pattern=r"^[^\x00-\x1f]{1,200}$", description="The name that errors show.")
 
 
 class RecipeRequest(RecipeText):
     """``POST recipes/plan``: a recipe, and what to fill in."""
 
     set: str | None = Field(None, max_length=60, description="Name of a parameter set of the recipe.")
-    team: str | None = Field(None, max_length=96, description="Default: the caller's only team.")
+    team: Name | None = Field(None, description="Default: the caller's only team.")
     inputs: dict[str, str] = Field(default_factory=dict, max_length=50, description="Input name to team/name@3.")
     values: dict[str, Any] = Field(default_factory=dict, max_length=200, description="Replace the recipe's values.")
     axes: dict[str, list[Any]] = Field(default_factory=dict, max_length=10, description="Replace the recipe's axes.")

@@ -72,7 +72,14 @@ def test_a_wrong_recipe_is_a_problem_with_every_mistake(api: APIClient, hands: H
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"recipe": 3}, {"recipe": "x" * 300_001}, {"recipe": "a", "fyle": "b"}, {"recipe": "a", "file": ""}],
+    [
+        {},
+        {"recipe": 3},
+        {"recipe": "x" * 300_001},
+        {"recipe": "a", "fyle": "b"},
+        {"recipe": "a", "file": ""},
+        {"recipe": "a", "file": "a\0"},
+    ],
 )
 def test_a_wrong_body_is_422(api: APIClient, hands: Hands, body: Any) -> None:
     assert api.post(f"{RECIPES}/validate", body, format="json").status_code == 422
@@ -165,6 +172,9 @@ def test_what_the_request_fills_in_wrongly_is_told(post: Post, team: Team) -> No
         "is draft"
         in errors_of(post(SEEDS, inputs={"data": "vision/pictures@1", "student": str(draft)}))["request.inputs.student"]
     )
+    assert post(team="vi\0sion").status_code == 422
+    for odd in ("vision/pictures@\0", "vision/pictures@1#\0", "vision/pictures@" + "9" * 40, "x" * 2000):
+        assert "request.inputs.data" in errors_of(post(inputs={"data": odd})), odd
     assert Pipeline.objects.count() == 0
 
 

@@ -41,7 +41,8 @@ def load_recipe(text: str, *, file: str = DEFAULT_FILE) -> RecipeDocument:
         recipe = Recipe.model_validate(document.value)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            _add_fault(faults, item)
+            if not faults.is_full:
+                _add_fault(faults, item)
         faults.raise_any()
         raise
     return RecipeDocument(recipe, faults)

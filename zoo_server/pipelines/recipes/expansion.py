@@ -32,11 +32,12 @@ from zoo_server.pipelines.recipes.uses import EdgeKind, needs_of, uses_of_versio
 
 MAX_INSTANCES = 1000
 MAX_EDGES = 20_000
+MAX_PARAMS_BYTES = 8 * 2**20
 _PLAIN = re.compile(r"[\w./-]+\Z")
 
 
-def check_size(recipe: Recipe, settings: Settings, faults: FaultList) -> None:
-    """Note a matrix that is too large, before anything is made of it."""
+def check_size(recipe: Recipe, settings: Settings, faults: FaultList) -> bool:
+    """Note a matrix that is too large, before anything is made of it.  True: it is small enough."""
     total = 0
     for name, step in recipe.steps.items():
         count = 1
@@ -46,7 +47,8 @@ def check_size(recipe: Recipe, settings: Settings, faults: FaultList) -> None:
         if total > MAX_INSTANCES:
             message = f"the recipe has more than {MAX_INSTANCES} step instances from here on"
             faults.add(("steps", name), message, total, f"at most {MAX_INSTANCES} instances")
-            return
+            return False
+    return True
 
 
 def expand(offered: OfferedSteps, settings: Settings, absent: frozenset[str], faults: FaultList) -> Graph:
@@ -79,6 +81,8 @@ class _Expansion:
     absent: frozenset[str]
     faults: FaultList
     edges: dict[tuple[str, str, EdgeKind], Edge] = field(default_factory=dict)
+    index: dict[tuple[str, tuple[str, ...]], dict[tuple[Key, ...], list[str]]] = field(default_factory=dict)
+    """By step and axes: the keys of its instances by the places of these axes' values."""
 
     @property
     def recipe(self) -> Recipe:
@@ -101,8 +105,12 @@ class _Expansion:
             for point in self.points[name]
         ]
         if len(self.edges) > MAX_EDGES:
-            message = f"the recipe has {len(self.edges)} links between step instances"
-            self.faults.add(("steps",), message, len(self.edges), f"at most {MAX_EDGES} links")
+            message = f"the recipe has more than {MAX_EDGES} links between step instances"
+            self.faults.add(("steps",), message, None, f"at most {MAX_EDGES} links")
+        size = sum(len(json.dumps(instance.params)) for instance in instances)
+        if size > MAX_PARAMS_BYTES:
+            message = f"the parameters of all step instances together have {size} bytes"
+            self.faults.add(("steps",), message, size, f"at most {MAX_PARAMS_BYTES} bytes")
         outputs = {
             name: GraphOutput(
                 first_of=tuple(tuple(self._keys(item.name, {})) for item in output.source.first_of),
@@ -188,14 +196,17 @@ class _Expansion:
 
     def _keys(self, name: str, coordinates: Mapping[str, Setting]) -> list[str]:
         """The keys of the step's instances that agree with these coordinates."""
-        return [
-            key_of(name, {axis: setting.value for axis, setting in point.items()})
-            for point in self.points[name]
-            if all(coordinates[axis] is setting for axis, setting in point.items() if axis in coordinates)
-        ]
+        shared = tuple(axis for axis in self.recipe.steps[name].for_each if axis in coordinates)
+        if (name, shared) not in self.index:
+            index: dict[tuple[Key, ...], list[str]] = {}
+            self.index[name, shared] = index
+            for point in self.points[name]:
+                key = key_of(name, {axis: setting.value for axis, setting in point.items()})
+                index.setdefault(tuple(point[axis].key for axis in shared), []).append(key)
+        return self.index[name, shared][tuple(coordinates[axis].key for axis in shared)]
 
     def _link(self, sources: Sequence[str], target: str, kind: EdgeKind) -> None:
-        for source in sources:
+        for source in sources if len(self.edges) <= MAX_EDGES else ():
             self.edges.setdefault((source, target, kind), Edge(source=source, target=target, kind=kind))
 
 

@@ -9,6 +9,7 @@ from zoo_server.jobs.services.faults import SHOWN_FAULTS, shown
 
 Key = tuple[str | int, ...]
 """A place in the document: the keys and list positions that lead to it."""
+MAX_FAULTS = 200
 WRAPPINGS = frozenset({0, "from", "first_of"})
 """What the schema puts between a short form and its content."""
 REQUEST = "request"
@@ -76,8 +77,15 @@ class FaultList:
     marks: Mapping[Key, Mark] = field(default_factory=dict)
     found: list[RecipeFault] = field(default_factory=list)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more faults would tell nobody anything; finding them would cost time."""
+        return len(self.found) >= MAX_FAULTS
+
     def add(self, key: Key, message: str, value: Any = None, allowed: str = "") -> None:
         """Note a fault at ``key``; one that is not in the text is shown where its nearest parent is."""
+        if self.is_full:
+            return
         mark = None
         if key[:1] != (REQUEST,):
             key = self.written(key)

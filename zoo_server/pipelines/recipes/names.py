@@ -35,6 +35,8 @@ def check_names(document: RecipeDocument) -> None:
 
 
 def _unknown(faults: FaultList, key: Key, root: Root, name: str, known: Iterable[str]) -> None:
+    if faults.is_full:
+        return
     noun = root.value.removesuffix("s") if root is not Root.AXES else "axis"
     article = "an" if noun[0] in "ai" else "a"
     faults.add(key, f"names {article} {noun} {name!r} that does not exist", name, known_names(name, known))

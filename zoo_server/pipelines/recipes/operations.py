@@ -21,6 +21,7 @@ from zoo_server.pipelines.recipes.settings import (
     seed_of,
     weight_of,
 )
+from zoo_server.pipelines.recipes.uses import uses_of_settings
 
 Manifests = Mapping[str, OperationManifest]
 """The offered operations by name."""
@@ -197,14 +198,16 @@ def _source_fault(offered: OfferedSteps, port: Port, reference: RecipeReference)
 def check_parameters(offered: OfferedSteps, settings: Settings, limit: int, faults: FaultList) -> None:
     """Note every parameter, seed, weight and limit that is wrong for these settings, at the place where it was written.
 
-    ``limit``: how many combinations of a step's axes are looked at, at most.
+    ``limit``: how many combinations of axes are looked at in all, at most.
     """
     told = {(fault.key, fault.message) for fault in faults.found}
     for name, step in offered.recipe.steps.items():
         manifest = offered.manifest(name)
         if manifest is None or any(axis not in settings.axes for axis in step.for_each):
             continue
-        for point in islice(combinations(settings, step.for_each), limit):
+        used = {use.reference.name for use in uses_of_settings(name, step) if use.reference.root is Root.AXES}
+        for point in islice(combinations(settings, [axis for axis in step.for_each if axis in used]), limit):
+            limit -= 1
             found = FaultList(faults.file, faults.marks)
             at = Point(settings, point)
             base: Key = ("steps", name, "params")

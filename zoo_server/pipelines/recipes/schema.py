@@ -11,6 +11,7 @@ from zoo_sdk.names import Name
 from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.jobs.requests import MAX_INPUTS_PER_PORT
 from zoo_server.jobs.services.stored import storable
+from zoo_server.pipelines.recipes.reading import MAX_DEPTH
 from zoo_server.pipelines.recipes.references import (
     SETTINGS,
     VERSIONS,
@@ -73,28 +74,30 @@ def _small(value: Any) -> Any:
     return value
 
 
-def _settings_only(value: Any) -> Any:
+def _settings_only(value: Any, depth: int = 0) -> Any:
     if looks_like_reference(value):
         raise ValueError("cannot hold references: write the value itself")
-    if storable(value) != value:
-        raise ValueError("holds a NUL, half a character or a number that is not finite, or nests too deep")
+    if not isinstance(value, dict | list) and storable(value) != value:
+        raise ValueError("holds a NUL, half a character or a number that is not finite")
     if isinstance(value, int) and abs(value) > LARGEST_SEED:
         raise ValueError(f"holds a whole number beyond {LARGEST_SEED}")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _settings_only(inner)
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+    for inner in (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _settings_only(inner, depth + 1)
     return value
 
 
 def check_value(value: Any) -> Any:
     """A setting as it is; raises :class:`ValueError` for one that is too large or holds references."""
-    return _small(_settings_only(value))
+    return _settings_only(_small(value))
 
 
 def check_axis(values: list[Any]) -> list[Any]:
     """An axis as it is; raises :class:`ValueError` if it has no values, too many, equal ones or odd ones."""
     if not 1 <= len(values) <= MAX_AXIS:
         raise ValueError(f"has {len(values)} values; an axis has 1 to {MAX_AXIS}")
-    _settings_only(values)
+    _settings_only(_small(values))
     texts = [json.dumps(value, sort_keys=True) for value in values]
     for index, text in enumerate(texts):
         if len(text) > MAX_AXIS_VALUE:

@@ -24,7 +24,7 @@ from zoo_server.pipelines.services.submitters import submitter_of
 from zoo_server.pipelines.services.transitions import move_step, record_pipeline_event
 from zoo_server.rest.principals import SYSTEM
 
-START_LIMIT = 50
+START_LIMIT = 25
 """Jobs that one call submits; the rest is left to the chore, so that no request waits for a thousand of them."""
 
 

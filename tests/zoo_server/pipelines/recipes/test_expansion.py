@@ -197,6 +197,36 @@ def test_too_many_instances_are_refused_before_they_are_made() -> None:
         graph_of(MATRIX, axes=many)
 
 
+def test_too_many_links_are_refused_before_they_are_made() -> None:
+    text = (
+        "zoo_recipe: 1\nname: links\naxes:\n  a: [0]\n  b: [0]\nsteps:\n  one:\n    operation: toy.nothing\n"
+        "    for_each: [a]\n  two:\n    operation: toy.nothing\n    for_each: [b]\n    needs: [one]\n"
+    )
+    many = {"a": list(range(200)), "b": list(range(200))}
+    assert len(graph_of(text, axes={"a": [1, 2], "b": [1, 2, 3]}).edges) == 6
+    with pytest.raises(InvalidRecipe, match="more than 20000 links"):
+        graph_of(text, axes=many)
+
+
+def test_parameters_that_are_large_in_all_instances_together_are_refused() -> None:
+    text = (
+        "zoo_recipe: 1\nname: large\nvalues:\n  text: x\naxes:\n  a: [0]\nsteps:\n  one:\n    operation: toy.nothing\n"
+        '    for_each: [a]\n    params: {schedule: {name: "${values.text}"}}\n'
+    )
+    assert graph_of(text, values={"text": "y" * 60_000})
+    with pytest.raises(InvalidRecipe, match="together have"):
+        graph_of(text, values={"text": "y" * 60_000}, axes={"a": list(range(200))})
+
+
+def test_axes_in_another_order_are_the_same_axes() -> None:
+    text = changed(
+        ("for_each: [seed]\n    inputs:\n      student", "for_each: [heat, seed]\n    inputs:\n      student"),
+        text=MATRIX,
+    )
+    ensemble = steps_of(graph_of(text))["ensemble[heat=4,seed=1]"]
+    assert sources_of(ensemble, "teacher") == ["steps.student[seed=1,heat=4]"]
+
+
 def test_a_graph_survives_being_stored() -> None:
     graph = graph_of(DISTIL, absent=("teacher",))
     assert Graph.model_validate_json(graph.model_dump_json()) == graph

@@ -404,6 +404,17 @@ def test_several_wrong_shapes_are_told_at_once() -> None:
     }
 
 
+def test_a_flood_of_mistakes_ends_early() -> None:
+    many = "".join(f"  k{number}: 1\n" for number in range(9000))
+    assert len(faults_of(changed(("values:\n", f"values:\n{many}")))) == 1, "more than 200 values"
+    wanted = ", ".join(f'"${{steps.s{number}}}"' for number in range(60))
+    extra = "".join(
+        f"  t{number}:\n    operation: toy.train\n    needs: [base]\n    inputs:\n      data: [{wanted}]\n"
+        for number in range(120)
+    )
+    assert len(faults_of(changed(("outputs:", f"{extra}outputs:")))) == 200
+
+
 def test_a_document_that_is_not_a_mapping_is_told() -> None:
     (fault,) = faults_of("- a\n- b\n")
     assert fault.mark is not None
