@@ -121,10 +121,10 @@ def layer_part(module: nn.Module, tensor_name: str, channels: Channels, name: st
 
 def kept_part(tensor: Tensor, part: Part) -> Tensor:
     """The part as a tensor of its own, in the memory layout of the whole."""
+    # Indexing copies, so nothing of the whole is kept alive.
     kept = part(tensor.detach())
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        return kept.contiguous(memory_format=torch.channels_last).clone()
-    return kept.contiguous().clone()
+    whole_is_channels_last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return kept.contiguous(memory_format=torch.channels_last if whole_is_channels_last else torch.contiguous_format)
 
 
 def widths_of(network: nn.Module, full: nn.Module) -> dict[str, tuple[int, int]]:
@@ -153,10 +153,11 @@ def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _layer(network: nn.Module, name: str) -> nn.Module:
-    modules = dict(network.named_modules())
-    if name not in modules:
-        raise UnknownName("layer", name, (known for known, module in modules.items() if layer_widths(module)))
-    return modules[name]
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        known = (known for known, module in network.named_modules() if layer_widths(module))
+        raise UnknownName("layer", name, known) from None
 
 
 def _check_widths(name: str, module: nn.Module, outputs: int, inputs: int) -> tuple[int, int]:

@@ -44,7 +44,7 @@ def channel_map(
         ],
         "layers": {
             layer: {"outputs": list(outputs), "inputs": list(inputs)}
-            for layer, (outputs, inputs) in pruner.channels().items()
+            for layer, (outputs, inputs) in pruner.channels.items()
         },
         "left": dict(pruner.structure.left),
     }

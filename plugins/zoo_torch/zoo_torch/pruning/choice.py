@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, gcd
 
-import torch
 from torch import Tensor
 
 from zoo_sdk.errors import InvalidInput
@@ -29,18 +28,13 @@ class Candidate:
     @property
     def steps(self) -> list[tuple[float, tuple[int, ...]]]:
         """What can be removed at once, least important first: one channel of each class, with their mean score."""
-        places = {root: place for place, root in enumerate(self.kept)}
-        ranked = []
-        for one in self.group.classes:
-            mine = [root for root in one if root in places]
-            values = self.scores[[places[root] for root in mine]]
-            order = torch.argsort(values, stable=True).tolist()
-            ranked.append([(float(values[place]), mine[place]) for place in order])
-        together = list(zip(*ranked, strict=True))
-        return sorted(
-            ((sum(value for value, _ in each) / len(each), tuple(root for _, root in each)) for each in together),
-            key=lambda step: step[0],
-        )
+        scores = dict(zip(self.kept, self.scores.tolist(), strict=True))
+        # Sorting is stable, so that equally important channels go in their order.
+        ranked = [
+            sorted((root for root in one if root in scores), key=scores.__getitem__) for one in self.group.classes
+        ]
+        together = [(sum(map(scores.__getitem__, roots)) / len(roots), roots) for roots in zip(*ranked, strict=True)]
+        return sorted(together, key=lambda step: step[0])
 
     @property
     def full_steps(self) -> int:
@@ -76,7 +70,7 @@ class Rule:
             gone = {root for _, roots in steps[name][:count] for root in roots}
             kept[name] = tuple(root for root in candidate.kept if root not in gone)
             if not kept[name]:
-                raise _would_be_empty(candidate.group)
+                raise would_be_empty(candidate.group)
         return kept
 
     def _counts(
@@ -143,7 +137,8 @@ def _lowest(
     return counts
 
 
-def _would_be_empty(group: ChannelGroup) -> InvalidInput:
+def would_be_empty(group: ChannelGroup) -> InvalidInput:
+    """The error to raise."""
     return InvalidInput(
         f"All {group.size} channels of {group.name} would be removed.",
         hint="Lower the ratio or max_ratio, or name the layer in `ignore`.",

@@ -15,7 +15,7 @@ from torch import nn
 
 from zoo_sdk.errors import InvalidInput
 from zoo_torch.networks.architectures import classifier_prefixes
-from zoo_torch.networks.narrowing import Channels, is_depthwise, layer_widths
+from zoo_torch.networks.narrowing import Channels, Indices, is_depthwise, layer_widths
 
 Side = Literal["out", "in", "both"]
 """Which channels of a layer: those it makes, those it reads, or both at once (normalisations, depthwise layers)."""
@@ -81,13 +81,14 @@ class Structure:
         result: dict[str, Channels] = {}
         for layer in dict.fromkeys(name for name, _ in gone):
             full = self.widths[layer]
-            outputs, inputs = (
-                [index for index in range(full[side]) if index not in gone.get((layer, side == 0), ())]
-                for side in (0, 1)
-            )
+            outputs, inputs = (_without(gone.get((layer, side == 0), set()), full[side]) for side in (0, 1))
             if (len(outputs), len(inputs)) != full:
                 result[layer] = (outputs, inputs)
         return result
+
+
+def _without(gone: set[int], width: int) -> Indices:
+    return [index for index in range(width) if index not in gone] if gone else range(width)
 
 
 def relative(kept: Sequence[int], former: Sequence[int]) -> list[int]:
@@ -98,6 +99,8 @@ def relative(kept: Sequence[int], former: Sequence[int]) -> list[int]:
 
 def renumbered(group: ChannelGroup, kept: Sequence[int], channels: Mapping[str, Channels]) -> ChannelGroup:
     """The group as it is in a network that was narrowed to ``channels`` and keeps the roots ``kept`` of it."""
+    if not channels:
+        return group
     roots = {root: place for place, root in enumerate(kept)}
     members = []
     for member in group.members:

@@ -176,5 +176,7 @@ def _first_order_change(network: nn.Module, group: ChannelGroup, member: Member)
 
 def _at_roots(group: ChannelGroup, member: Member, values: Tensor) -> Tensor:
     """Add the values of the member's channels up at the group's channels."""
+    if member.indices == member.roots and len(values) == len(member.roots) == group.size:
+        return values
     indices, roots = (torch.as_tensor(numbers, device=values.device) for numbers in (member.indices, member.roots))
     return torch.zeros(group.size, device=values.device).index_add_(0, roots, values[indices])

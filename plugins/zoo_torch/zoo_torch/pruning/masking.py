@@ -1,44 +1,56 @@
 """The full network with the pruned channels unread: it must compute what the pruned network computes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from zoo_sdk.errors import OperationError
-from zoo_torch.networks.narrowing import Channels, Indices, is_depthwise
+from zoo_torch.networks.narrowing import Channels, is_depthwise
 
 TOLERANCE = 1e-3
 """Largest difference of an output that is accepted, relative to the largest output (float32 sums in another order)."""
 
 
-@torch.no_grad()
-def silence(network: nn.Module, channels: Mapping[str, Channels]) -> nn.Module:
-    """Give the weight 0 to each input that a layer does not keep, in place; nothing else changes.
+@contextmanager
+def masked(network: nn.Module, channels: Mapping[str, Channels]) -> Iterator[nn.Module]:
+    """The network, whose layers read 0 instead of each input that they do not keep, as long as this lasts.
 
     A pruned channel may still hold a value (a bias, the shift of a batch normalisation), but nobody reads it.
     """
+    handles = []
     for name, (_, inputs) in channels.items():
-        _silence(network.get_submodule(name), inputs)
-    return network
+        module = network.get_submodule(name)
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and not is_depthwise(module)):
+            axis, width = (-1, module.in_features) if isinstance(module, nn.Linear) else (1, module.in_channels)
+            mask = torch.zeros(width)
+            mask[list(inputs)] = 1
+            handles.append(module.register_forward_pre_hook(partial(_silenced, mask=mask, axis=axis)))
+    try:
+        yield network
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @torch.no_grad()
-def check_equals_masked(full: nn.Module, pruned: nn.Module, channels: Mapping[str, Channels], example: Tensor) -> None:
-    """Compare in evaluation mode, unless a layer normalisation was narrowed, whose statistics then rightly differ.
+def outputs_of(network: nn.Module, example: Tensor) -> Tensor:
+    """What it computes in evaluation mode."""
+    training = network.training
+    outputs: Tensor = network.eval()(example)
+    network.train(training)
+    return outputs
 
-    ``full`` is silenced by it.
+
+def check_equal(expected: Tensor, found: Tensor) -> None:
+    """Compare the outputs of the masked network with those of the pruned one.
 
     Raises:
-        OperationError: the outputs differ, so a dependency between layers was missed.
+        OperationError: they differ, so a dependency between layers was missed.
 
     """
-    if any(isinstance(full.get_submodule(name), nn.LayerNorm) for name in channels):
-        return
-    training = pruned.training
-    expected = silence(full, channels).eval()(example)
-    found = pruned.eval()(example)
-    pruned.train(training)
     allowed = TOLERANCE * max(1.0, float(expected.abs().max()))
     difference = float((found - expected).abs().max())
     if not difference <= allowed:
@@ -50,12 +62,7 @@ def check_equals_masked(full: nn.Module, pruned: nn.Module, channels: Mapping[st
         )
 
 
-def _silence(module: nn.Module, kept_inputs: Indices) -> None:
-    if isinstance(module, nn.Linear):
-        missing = sorted(set(range(module.in_features)).difference(kept_inputs))
-        module.weight[:, missing] = 0
-    elif isinstance(module, nn.Conv2d) and not is_depthwise(module):
-        whole, rows = module.in_channels // module.groups, module.out_channels // module.groups
-        for index in set(range(module.in_channels)).difference(kept_inputs):
-            block = index // whole
-            module.weight[block * rows : (block + 1) * rows, index % whole] = 0
+def _silenced(_module: nn.Module, inputs: tuple[Tensor, ...], *, mask: Tensor, axis: int) -> tuple[Tensor, ...]:
+    shape = [1] * inputs[0].dim()
+    shape[axis] = -1
+    return (inputs[0] * mask.to(inputs[0].device, inputs[0].dtype).reshape(shape), *inputs[1:])

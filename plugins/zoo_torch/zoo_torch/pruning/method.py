@@ -49,7 +49,7 @@ class Pruning(Objective):
         """Remove what is planned before this epoch."""
         self._epoch = epoch
         self._former = dict(self._pruner.network.named_parameters())
-        self._pruner.parts.clear()
+        self._pruner.parts = {}
         for cut in self._plan.get(epoch, ()):
             self._perform(cut, epoch)
         return epoch in self._plan

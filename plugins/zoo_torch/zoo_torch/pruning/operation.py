@@ -14,7 +14,6 @@ from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.formats import Runtime
 from zoo_torch.devices import device_name, out_of_memory_is_said, prepare_device
-from zoo_torch.measuring.scoring import count_macs, count_parameters
 from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.weights import Weights, load_weights
 from zoo_torch.pruning.channel_map import channel_map, write_channel_map
@@ -60,8 +59,7 @@ def _open_data(params: PruneParams, inputs: Inputs, item: InputItem, weights: We
                 facts={"field": "data"},
             )
         return None
-    inherited = model_preprocessing(item) if params.image_size is None else None
-    data = open_training_data(inputs, params, inherited)
+    data = open_training_data(inputs, params, model_preprocessing(item))
     for split in (data.train, data.test):
         check_classes_fit(item.reference, split, data.preprocessing, weights.architecture.num_classes)
     return data
@@ -93,7 +91,7 @@ class _Job:
         self._trainer = self._new_trainer()
         rule = Rule(self.params.scope, self.params.max_ratio, self.params.round_to)
         example = example_inputs((self.preprocessing.channels, *self.preprocessing.crop), self.device)
-        structure = find_groups(self.network, example[:1], keep_stem=self.params.keep_stem, ignore=self.params.ignore)
+        structure = find_groups(self.network, example, keep_stem=self.params.keep_stem, ignore=self.params.ignore)
         self._costs = cost_model(self.network, self.preprocessing, self.device)
         self._pruner = Pruner(self.network, structure, rule, example, self.context.seed)
         self._plan: Plan = make_plan(self.params, structure, rule)
@@ -123,7 +121,7 @@ class _Job:
     def hand_over(self, item: InputItem, base: Architecture, seconds: float) -> None:
         """Write weights and channel map, and measure."""
         architecture = base.model_copy(update={"widths": self._widths(base)})
-        cost = Cost(count_macs(self.network, self.preprocessing, self.device), count_parameters(self.network))
+        cost = self._costs.cost(self._pruner.channels)
         if any("latency" in name for name in self.params.targets):
             result = self._timer.measure(self.network)
             self.facts["latency"] = latency_facts(result)
@@ -152,7 +150,7 @@ class _Job:
 
     def _widths(self, base: Architecture) -> dict[str, tuple[int, int]] | None:
         """The narrowed layers with those of a base that was narrow already, in the order of the network."""
-        own = {layer: (len(outputs), len(inputs)) for layer, (outputs, inputs) in self._pruner.channels().items()}
+        own = {layer: (len(outputs), len(inputs)) for layer, (outputs, inputs) in self._pruner.channels.items()}
         widths = {**(base.widths or {}), **own}
         return {name: widths[name] for name, _ in self.network.named_modules() if name in widths} or None
 

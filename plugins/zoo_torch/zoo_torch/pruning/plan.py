@@ -1,13 +1,12 @@
 """When how much is removed from which groups: the parameters, read against the network's structure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-
-import torch
+from math import floor
 
 from zoo_sdk.errors import InvalidInput
-from zoo_torch.pruning.choice import Candidate, Rule
+from zoo_torch.pruning.choice import SLACK, Rule, would_be_empty
 from zoo_torch.pruning.groups import ChannelGroup, Structure
 from zoo_torch.pruning.params import ImportanceName, PruneParams
 
@@ -94,24 +93,21 @@ def _matched(patterns: Iterable[str], structure: Structure, field: str) -> list[
 
 
 def _check(plan: Plan, structure: Structure, rule: Rule) -> None:
-    """Removals that do not depend on importance are tried out, so that no training is spent in vain."""
+    """Find what would go wrong whatever the importance says, so that no training is spent in vain."""
     totals = {group.name: 0.0 for group in structure.groups}
     for cut in (cut for cuts in plan.values() for cut in cuts):
         for group in structure.groups:
             if cut.ratio is not None and (cut.names is None or group.name in cut.names):
                 totals[group.name] += cut.ratio if isinstance(cut.ratio, float) else cut.ratio.get(group.name, 0.0)
-    for name, total in totals.items():
-        if total > rule.max_ratio + 1e-9:
+    for group in structure.groups:
+        name, total = group.name, totals[group.name]
+        if total > rule.max_ratio + SLACK:
             raise InvalidInput(
                 f"In total {total:.0%} of the channels of {name} would be removed, more than max_ratio "
                 f"({rule.max_ratio:.0%}) allows.",
                 hint="Lower the ratios, or raise max_ratio.",
                 facts={"field": "pruning_schedule", "layer": name},
             )
-    if rule.scope in {"uniform", "per_layer"}:
-        Rule("per_layer", rule.max_ratio, 1).choose(unscored(structure.groups), totals)
-
-
-def unscored(groups: Sequence[ChannelGroup]) -> list[Candidate]:
-    """All channels of the groups, equally important."""
-    return [Candidate(group, tuple(range(group.size)), torch.zeros(group.size)) for group in groups]
+        steps = len(group.classes[0])
+        if rule.scope in {"uniform", "per_layer"} and floor(total * steps + SLACK) >= steps:
+            raise would_be_empty(group)

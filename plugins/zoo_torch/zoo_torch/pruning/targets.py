@@ -14,6 +14,7 @@ from zoo_torch.pruning.costs import CostModel
 from zoo_torch.pruning.params import PruneParams
 from zoo_torch.pruning.pruner import Pruner
 from zoo_torch.pruning.search import Goal, smallest_ratio
+from zoo_torch.training.team import Team
 from zoo_vision.preprocessing import random_inputs
 from zoo_vision.timing import LatencyResult, measure_latency
 
@@ -85,6 +86,8 @@ class TargetSearch:
             self.facts["base_latency"] = latency_facts(base)
             goal = Goal(name, value * base.p50_ms if name == "target_latency" else value, "ms of latency")
             ratio = self._bisect(goal, self._timed(candidates, base), LATENCY_STEPS)
+            # Each process of a team has measured on its own.
+            ratio = float(Team.current().mean(torch.tensor(ratio, device=self.timer.device)))
         self.facts.update(target=name, value=value, goal=goal.target, ratio=ratio)
         return ratio
 
