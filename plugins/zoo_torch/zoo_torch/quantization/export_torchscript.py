@@ -42,7 +42,7 @@ def write_torchscript(network: nn.Module, example: Tensor, path: Path) -> torch.
     fixed = _fixed(network)
     stream = io.BytesIO()
     try:
-        with _deprecation_unsaid(), torch.no_grad():
+        with _warnings_unsaid(), torch.no_grad():
             traced = torch.jit.trace(fixed, example, check_trace=False)
             # Frozen, it is one function of one class, so that only one name has a number of this process in it.
             frozen = torch.jit.freeze(traced, optimize_numerics=False)
@@ -54,9 +54,14 @@ def write_torchscript(network: nn.Module, example: Tensor, path: Path) -> torch.
 
 
 @contextmanager
-def _deprecation_unsaid() -> Iterator[None]:
-    """Torch advises torch.export instead of TorchScript; the format is what is asked for here."""
+def _warnings_unsaid() -> Iterator[None]:
+    """Keep quiet that torch advises torch.export instead: this format is what is asked for.
+
+    And that the traced network will always take the decisions that it took for the example: whether they are right for
+    pictures is seen when the two are compared on some.
+    """
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
         yield
