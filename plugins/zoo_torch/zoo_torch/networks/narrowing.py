@@ -32,7 +32,7 @@ _KNOWN_TENSORS = frozenset({"weight", "bias", "running_mean", "running_var", "nu
 
 def layer_widths(module: nn.Module) -> tuple[int, int] | None:
     """(output, input) channels of a layer that can be narrowed; None for every other module."""
-    if any(name not in _KNOWN_TENSORS for name, _ in _own_tensors(module)):
+    if any(name not in _KNOWN_TENSORS for name, _ in _own_tensors(module)) or _has_parts_with_tensors(module):
         return None
     if isinstance(module, nn.Conv2d):
         return module.out_channels, module.in_channels
@@ -150,6 +150,11 @@ def widths_of(network: nn.Module, full: nn.Module) -> dict[str, tuple[int, int]]
 
 def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+
+
+def _has_parts_with_tensors(module: nn.Module) -> bool:
+    """Such as the steps of a quantised layer, which may be one for each channel."""
+    return any(True for child in module.children() for _ in (*child.parameters(), *child.buffers()))
 
 
 def _layer(network: nn.Module, name: str) -> nn.Module:

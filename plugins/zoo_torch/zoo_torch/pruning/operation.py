@@ -39,6 +39,12 @@ def run(params: PruneParams, inputs: Inputs, context: OperationContext) -> None:
     device = prepare_device(context)
     item = inputs.one("model")
     weights = load_weights(item, architecture=params.architecture)
+    if weights.architecture.quantization is not None:
+        raise InvalidInput(
+            f"{item.reference} is quantised; its steps belong to the channels that it has.",
+            hint="Prune first, and quantise the result.",
+            facts={"field": "model"},
+        )
     data = _open_data(params, inputs, item, weights)
     preprocessing = data.preprocessing if data else _declared_preprocessing(item)
     check_channels(item.reference, weights.architecture.in_chans, preprocessing)

@@ -14,8 +14,11 @@ from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput
 from zoo_torch.measuring.scoring import count_macs
-from zoo_torch.networks.weights import load_weights
+from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.narrowing import layer_widths
+from zoo_torch.networks.weights import load_weights, save_weights
 from zoo_torch.pruning.params import PruneParams
+from zoo_torch.quantization.scheme import QuantizationScheme
 
 TRAINING: dict[str, Any] = {"batch_size": 64, "limit_samples": 320, "limit_test_samples": 100}
 Prune = Callable[..., Outcome]
@@ -219,6 +222,17 @@ def test_a_data_set_with_other_classes_is_refused(tmp_path: Path) -> None:
     model = fresh_model(tmp_path / "model", classes=7)
     with pytest.raises(InvalidInput, match="7"):
         perform("torch.prune", tmp_path / "run", {"model": model, "data": npz_digits(tmp_path)}, ratio=0.5)
+
+
+def test_a_quantised_network_is_refused(tmp_path: Path) -> None:
+    model = fresh_model(tmp_path / "model")
+    architecture = Architecture(
+        name="zoo:conv_tiny", num_classes=10, in_chans=1, quantization=QuantizationScheme(weight_bits=4)
+    )
+    save_weights(architecture.build(), architecture, model.main_file)
+    with pytest.raises(InvalidInput, match="is quantised"):
+        perform("torch.prune", tmp_path / "run", {"model": model}, ratio=0.5)
+    assert layer_widths(architecture.build().get_submodule("features.0.0")) is None
 
 
 def test_a_ratio_that_would_empty_a_layer_is_refused_before_training(prune: Prune) -> None:
