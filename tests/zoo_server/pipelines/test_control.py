@@ -13,7 +13,7 @@ from zoo_server.accounts.models import Team
 from zoo_server.audit.models import AuditEvent
 from zoo_server.catalog.models import Metric
 from zoo_server.jobs.models import Job
-from zoo_server.jobs.services.outcomes import cancel_job
+from zoo_server.jobs.services.outcomes import cancel_job, retry_job
 from zoo_server.pipelines.services.control import WrongPipelineState, cancel_pipeline, retry_pipeline
 from zoo_server.rest.principals import Principal
 
@@ -92,6 +92,18 @@ def test_a_retry_takes_a_newer_version_of_the_operation(start: Start, principal:
     retry_pipeline(principal=principal, pipeline_id=scene.id)
     assert scene.job("base") != old
     assert scene.job("base").operation.version == 2
+
+
+def test_a_retry_takes_the_result_of_a_job_that_somebody_retried_meanwhile(start: Start, principal: Principal) -> None:
+    scene = start(CHAIN)
+    scene.finish("other")
+    scene.fail("base")
+    assert scene.state == "failed"
+    retry_job(principal=principal, job_id=scene.job("base").pk)
+    scene.finish("base")
+    assert scene.states()["base"] == "failed", "the pipeline has ended; nobody asked it to go on"
+    retry_pipeline(principal=principal, pipeline_id=scene.id)
+    assert scene.states() == {"base": "succeeded", "other": "succeeded", "student": "running", "check": "waiting"}
 
 
 def test_a_cancelled_pipeline_can_be_retried(start: Start, principal: Principal) -> None:
