@@ -31,6 +31,10 @@ class Runtime(StrEnum):
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
     NUMPY = "numpy"
+    KERAS = "keras"
+    TENSORFLOW = "tensorflow"
+    TFLITE = "tflite"
+    TENSORRT = "tensorrt"
 
 
 _FORMATS = (
@@ -49,7 +53,20 @@ _FORMATS = (
         suffixes=(".integers",),
         runtime=Runtime.NUMPY,
     ),
-    Format(name="keras-h5", title="Keras HDF5", suffixes=(".h5", ".hdf5")),
+    Format(name="torch-export", title="torch.export program", suffixes=(".pt2",), runtime=Runtime.TORCH),
+    Format(name="keras-h5", title="Keras HDF5", suffixes=(".h5", ".hdf5"), runtime=Runtime.KERAS),
+    Format(name="keras", title="Keras 3 archive", suffixes=(".keras",), runtime=Runtime.KERAS),
+    Format(name="savedmodel", title="TensorFlow SavedModel", suffixes=(".pb",), runtime=Runtime.TENSORFLOW),
+    Format(name="tflite", title="TensorFlow Lite", suffixes=(".tflite",), runtime=Runtime.TFLITE),
+    Format(
+        name="tensorrt-plan",
+        title="TensorRT plan",
+        suffixes=(".plan", ".engine", ".trt"),
+        runtime=Runtime.TENSORRT,
+        executable=True,
+    ),
+    Format(name="oneflow", title="OneFlow checkpoint", suffixes=(".zip",), executable=True),
+    Format(name="darknet", title="Darknet network", suffixes=(".weights", ".cfg")),
     Format(name="idx", title="IDX arrays", suffixes=("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")),
     Format(name="npz", title="NumPy archive", suffixes=(".npz",)),
     Format(name="image-folder", title="Folder of images by split and class", suffixes=(".png", ".jpg", ".jpeg")),
