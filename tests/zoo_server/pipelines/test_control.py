@@ -5,6 +5,7 @@ import pytest
 from tests.zoo_server.factories import make_member, make_user, principal_for
 from tests.zoo_server.jobs import manifests
 from tests.zoo_server.jobs.scenes import failure, model_report, safetensors
+from tests.zoo_server.jobs.threads import at_once
 from tests.zoo_server.pipelines.conftest import Start
 from tests.zoo_server.pipelines.examples import BRANCHED, CHAIN, GATED
 from zoo_sdk.errors import NotFound, PermissionDenied
@@ -14,6 +15,7 @@ from zoo_server.audit.models import AuditEvent
 from zoo_server.catalog.models import Metric
 from zoo_server.jobs.models import Job
 from zoo_server.jobs.services.outcomes import cancel_job, retry_job
+from zoo_server.pipelines.services.advancing import advance_pipeline
 from zoo_server.pipelines.services.control import WrongPipelineState, cancel_pipeline, retry_pipeline
 from zoo_server.rest.principals import Principal
 
@@ -62,6 +64,28 @@ def test_a_job_that_somebody_cancels_cancels_its_step(start: Start, principal: P
     assert scene.states() == {"base": "cancelled", "other": "running", "student": "skipped", "check": "skipped"}
     scene.finish("other")
     assert scene.state == "cancelled"
+
+
+def test_cancelling_while_jobs_end_and_start_waits_for_nobody_for_ever(start: Start, principal: Principal) -> None:
+    scene = start(CHAIN)
+    attempt, job = scene.claim("base"), scene.job("base")
+    content = safetensors()
+    report = model_report(scene.hands.upload(job.pk, attempt, content), sizes=len(content), measurements=[])
+
+    def act(number: int) -> int:
+        if number == 0:
+            return int(scene.hands.post(job.pk, attempt, "finish", report).status_code)
+        if number == 1:
+            cancel_pipeline(principal=principal, pipeline_id=scene.id)
+        else:
+            advance_pipeline(pipeline_id=scene.id)
+        return 200
+
+    assert at_once(4, act) == [200] * 4
+    assert scene.step("base").state == "succeeded"
+    assert scene.state == "cancelled"
+    assert set(scene.states().values()) == {"succeeded", "cancelled"}
+    assert not Job.objects.filter(state="queued").exists()
 
 
 def test_a_retry_keeps_what_succeeded_and_tries_the_failed_job_again(start: Start, principal: Principal) -> None:

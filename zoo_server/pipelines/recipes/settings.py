@@ -163,7 +163,8 @@ def seed_of(base: Key, step: Step, at: Point, faults: FaultList) -> int:
 
 def weight_of(base: Key, binding: Binding, at: Point, faults: FaultList) -> float | None:
     """The weight of the input at ``base``."""
-    return _checked(binding.weight, (*base, "weight"), at, faults)
+    value: float | None = _checked(binding.weight, (*base, "weight"), at, faults)
+    return value
 
 
 def limit_of(base: Key, gate: Gate, at: Point, faults: FaultList) -> float:
