@@ -37,10 +37,14 @@ def masked(network: nn.Module, channels: Mapping[str, Channels]) -> Iterator[nn.
 
 @torch.no_grad()
 def outputs_of(network: nn.Module, example: Tensor) -> Tensor:
-    """What it computes in evaluation mode."""
-    training = network.training
-    outputs: Tensor = network.eval()(example)
-    network.train(training)
+    """What it computes in evaluation mode, with all of float32's digits (a GPU's convolutions usually drop half)."""
+    training, short_products = network.training, torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        outputs: Tensor = network.eval()(example)
+    finally:
+        torch.backends.cudnn.allow_tf32 = short_products
+        network.train(training)
     return outputs
 
 
