@@ -195,6 +195,41 @@ def test_overrides_reach_the_network(base: Outcome, data: InputItem, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"mixed_precision": "bf16"},
+        {"ema_decay": 0.9},
+        {"freeze": ["features"]},
+        {"accumulation_steps": 2},
+        {"mixup_alpha": 0.2},
+        {"optimizer": "adamw", "learning_rate": 0.001, "layer_decay": 0.8},
+        {"gradient_clip": 1.0, "channels_last": False, "per_channel": False},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_training_offers_works_with_rounding(
+    options: dict[str, Any], base: Outcome, data: InputItem, tmp_path: Path
+) -> None:
+    outcome = quantize(tmp_path, base.item, data, **LOW | {"exports": ["packed"]} | options)
+    assert outcome.measured("top1") > base.measured("top1") - 6
+    assert agreement(outcome, "numpy") >= 99
+
+
+def test_a_pruned_network_is_quantised_and_exported_like_any_other(
+    base: Outcome, data: InputItem, tmp_path: Path
+) -> None:
+    pruned = perform("torch.prune", tmp_path / "pruned", {"model": base.item, "data": data}, ratio=0.5, **SMALL)
+    outcome = quantize(tmp_path / "quantised", pruned.item, data, **LOW)
+    architecture = read_safetensors(outcome.model, "test").architecture
+    assert architecture.widths
+    assert architecture.quantization
+    assert outcome.measured("effective_size_bytes") < 20_000
+    assert agreement(outcome, "numpy") == 100
+    exported = perform("torch.export_onnx", tmp_path / "exported", {"model": outcome.item, "data": data})
+    assert exported.measured("agreement_top1") >= 99
+
+
+@pytest.mark.parametrize(
     ("params", "fault"),
     [
         ({"weight_bits": 1}, "weight_bits: Input should be greater than or equal to 2"),
