@@ -1,10 +1,13 @@
 """Operations that look around in the child process; installed for tests by the fixture ``probe_plugin``."""
 
 import json
+import mmap
 import os
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.operations import OperationParams, OperationSpec, Port
@@ -40,6 +43,7 @@ MODEL = Port(name="model", formats=("json",))
 ENVIRONMENT = _spec("environment")
 FRAMEWORK_MEMORY = _spec("framework_memory")
 HOLD_MEMORY = _spec("hold_memory")
+MAP_FILE = _spec("map_file")
 NOT_A_NUMBER = _spec("not_a_number")
 ODD_TEXT = _spec("odd_text")
 LEAVE = _spec("leave")
@@ -51,6 +55,7 @@ SPEC_NAMES = (
     "ENVIRONMENT",
     "FRAMEWORK_MEMORY",
     "HOLD_MEMORY",
+    "MAP_FILE",
     "NOT_A_NUMBER",
     "ODD_TEXT",
     "LEAVE",
@@ -75,6 +80,18 @@ def hold_memory(params, _inputs, _context):
     block = bytearray(params.count * 2**20)
     block[::4096] = b"\1" * len(block[::4096])
     time.sleep(params.seconds)
+
+
+def map_file(params, _inputs, context):
+    path = context.scratch / "large"
+    with path.open("w+b") as file:
+        for _ in range(params.count):
+            file.write(b"\1" * 2**20)
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    assert sum(mapped[::4096]) == len(mapped) // 4096
+    time.sleep(params.seconds)
+    context.log(f"{psutil.Process().memory_info().rss // 2**20}")
 
 
 def not_a_number(_params, _inputs, context):

@@ -142,6 +142,15 @@ def test_pythons_memory_error_is_out_of_memory(registry: StandInRegistry, agent:
     assert job.failed[0].cause == "out_of_memory"
 
 
+def test_pages_of_a_mapped_file_are_no_memory_that_a_child_could_be_short_of(
+    registry: StandInRegistry, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo_worker.attempt.usable_memory_bytes", lambda: 256 * 2**20)
+    job = registry.submit("probe.map_file", {"count": 300, "seconds": 3})
+    assert agent.run(str(job.id)) == "FINISHED"
+    assert int(job.messages("log")[-1].message) > 300
+
+
 def test_a_child_beyond_the_memory_limit_is_ended_as_out_of_memory(
     registry: StandInRegistry, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

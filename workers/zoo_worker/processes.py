@@ -61,15 +61,30 @@ def signal_group(leader: int, number: signal.Signals) -> bool:
     return True
 
 
-def group_memory_bytes(leader: int, *, shared_once: bool = False) -> int:
-    """Resident memory of a child and its descendants; with ``shared_once`` (slower) shared pages count once."""
+def group_memory_bytes(leader: int, *, exactly: bool = False) -> int:
+    """Resident memory of a child and its descendants.
+
+    ``exactly`` (slower): shared pages count once, and pages that are those of a file, which the kernel takes back when
+    memory is short, not at all.
+    """
     total = 0
     with suppress(psutil.Error):
         parent = psutil.Process(leader)
         for process in (parent, *parent.children(recursive=True)):
             with suppress(psutil.Error):
-                total += process.memory_full_info().pss if shared_once else process.memory_info().rss
+                total += _own_memory_bytes(process) if exactly else process.memory_info().rss
     return total
+
+
+def _own_memory_bytes(process: psutil.Process) -> int:
+    try:
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        text = ""
+    found = re.findall(r"^Pss_(?:Anon|Shmem):\s+(\d+) kB$", text, re.MULTILINE)
+    if not found:  # before Linux 5.9
+        return int(process.memory_full_info().pss)
+    return 1024 * sum(map(int, found))
 
 
 def kernel_oom_kills() -> int:

@@ -171,7 +171,7 @@ class Supervisor:
         used = group_memory_bytes(pid)
         limit = self.limits.memory_bytes
         if limit is not None and used > limit:
-            used = group_memory_bytes(pid, shared_once=True)
+            used = group_memory_bytes(pid, exactly=True)
             if used > limit and self._breach is None:
                 self._breach = "memory"
         self._peak_bytes = max(self._peak_bytes, used)
