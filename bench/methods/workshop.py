@@ -104,7 +104,7 @@ class Workshop:
             artifacts=tuple(outcome.artifacts),
             provenance=provenance(outcome.seconds, self.threads),
         )
-        for name in ("scratch", "checkpoints"):
+        for name in ("scratch", "checkpoints", "shared_cache"):
             shutil.rmtree(partial / name)
         (partial / MADE).write_text(made.model_dump_json(indent=1), encoding="utf-8")
         try:
