@@ -57,15 +57,16 @@ class KeptAnswers:
     """Each teacher is asked once about each version of the pictures, by the first job that needs it.
 
     What is kept is float32 logits (samples, classes), before temperature, weights and combination, so that jobs that
-    differ in these share it.  The key names everything that the logits depend on.
+    differ in these share it.  The key names everything that the logits depend on.  The files are mapped into memory:
+    what is not looked at takes none.
     """
 
     teachers: Teachers
     batches: TrainingBatches
     data: InputItem
     context: OperationContext
-    _view: int | None = field(default=None, init=False)
-    _kept: list[NDArray[np.float32]] = field(default_factory=list, init=False)
+    _views: dict[int, list[NDArray[np.float32]]] = field(default_factory=dict, init=False)
+    _now: list[NDArray[np.float32]] = field(default_factory=list, init=False)
 
     @cached_property
     def _data_digest(self) -> str:
@@ -74,14 +75,14 @@ class KeptAnswers:
     def begin(self, epoch: int) -> None:
         """Have the answers to the epoch's version of the pictures, from the worker's cache or from the teachers."""
         view = epoch % (self.batches.params.views or 1)
-        if view != self._view:
-            self._kept = [self._answers_of(member, view) for member in self.teachers.members]
-            self._view = view
+        if view not in self._views:
+            self._views[view] = [self._answers_of(member, view) for member in self.teachers.members]
+        self._now = self._views[view]
 
     def logits(self, batch: Batch, inputs: Tensor) -> list[Tensor]:
         """See :class:`Answers`."""
         rows = batch.indices.numpy()
-        return [torch.from_numpy(kept[rows]).to(inputs.device, non_blocking=True) for kept in self._kept]
+        return [torch.from_numpy(kept[rows]).to(inputs.device, non_blocking=True) for kept in self._now]
 
     def _answers_of(self, teacher: Teacher, view: int) -> NDArray[np.float32]:
         cache, key = SharedCache(self.context.shared_cache), self._key(teacher, view)

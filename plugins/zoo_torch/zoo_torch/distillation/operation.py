@@ -11,6 +11,7 @@ from zoo_torch.distillation.method import AnswerLoss, Distillation, HiddenDistil
 from zoo_torch.distillation.params import HIDDEN_METHODS, DistillParams
 from zoo_torch.distillation.teachers import Classroom, Teacher, Teachers, check_class_names, load_teachers
 from zoo_torch.networks.weights import load_weights
+from zoo_torch.several_devices.starting import on_all_devices
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.training.method import Method
 from zoo_torch.training.precision import MixedPrecision
@@ -18,6 +19,7 @@ from zoo_torch.training.results import hand_over
 from zoo_torch.training.trainer import Trainer, TrainingData
 
 
+@on_all_devices
 def run(params: DistillParams, inputs: Inputs, context: OperationContext) -> None:
     """Distil, measure on the test split, write safetensors; see :class:`DistillParams`."""
     device = prepare_device(context)

@@ -115,7 +115,8 @@ class DistillParams(HiddenLayerParams):
     keep_answers: Literal["auto", "never"] = Field(
         "auto",
         description="auto: where the epochs show the same pictures (no augmentation, or augmentation_views), each "
-        "teacher answers once and its answers are kept for later jobs; never: asked at each step.",
+        "teacher answers once and its answers are kept for later jobs; never: asked at each step, as methods that "
+        "compare hidden layers always do.",
     )
 
     @property
