@@ -28,7 +28,7 @@ def test_a_dangerous_file_path_is_refused(path: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": "onxx"}, {"files": ()}, {"precision": "int3"}, {"surprise": 1}, {"name": ""}, {"name": "a" * 101}],
+    [{"format": "onxx"}, {"files": ()}, {"precision": "int9"}, {"surprise": 1}, {"name": ""}, {"name": "a" * 101}],
 )
 def test_a_wrong_field_of_an_artifact_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
