@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from tests.zoo_server.factories import client_for, make_member, make_team
 from tests.zoo_server.jobs.scenes import Hands
 from tests.zoo_server.pipelines.conftest import Start
-from tests.zoo_server.pipelines.examples import CHAIN, HEAD
+from tests.zoo_server.pipelines.examples import CHAIN, GATED, HEAD
 from tests.zoo_server.pipelines.recipes.texts import DISTIL
 from zoo_sdk.vocabulary import TeamRole
 from zoo_server.accounts.models import Team
@@ -132,3 +132,18 @@ def test_a_pipeline_takes_from_the_cache_and_goes_on_at_once(start: Start) -> No
     assert again.states() == {"base": "succeeded", "other": "running", "student": "running", "check": "waiting"}
     assert again.job("base").cached_from_id == job.pk
     assert again.step("base").result == scene.step("base").result
+
+
+@pytest.mark.parametrize(("top1", "state"), [(95, "succeeded"), (10, "gated")])
+def test_gates_look_at_results_from_the_cache_as_at_any_other(start: Start, top1: float, state: str) -> None:
+    scene = start(GATED)
+    scene.finish("base", top1=top1)
+    job = scene.job("base")
+    key = cache_key(work_digest=job.work_digest, environment_digest=ENVIRONMENT)
+    Worker.objects.update(environment_digests={"toy.train": ENVIRONMENT}, last_seen_at=in_seconds(0))
+    Job.objects.filter(pk=job.pk).update(cache_key=key)
+    for text in (GATED, GATED.replace("name: made", "name: elsewhere")):
+        again = start(text)
+        assert again.job("base").cached_from_id == job.pk
+        assert again.states()["base"] == state
+        assert again.step("base").gates[0]["value"] == top1
