@@ -29,6 +29,8 @@ def prepare_device(context: OperationContext) -> torch.device:
     try:
         device = torch.device(context.devices[0])
         torch.empty(1, device=device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
     except (RuntimeError, AssertionError, IndexError) as error:
         raise InvalidInput(
             f"PyTorch cannot use the devices {context.devices}: {error}",
@@ -48,23 +50,29 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
-def out_of_memory_is_said(batch_size: int) -> Iterator[None]:
-    """Turn torch's out-of-memory errors into :class:`OutOfMemory` with a smaller batch size to try."""
+def out_of_memory_is_said(batch_size: int, accumulation_steps: int | None = None) -> Iterator[None]:
+    """Turn out-of-memory errors into :class:`OutOfMemory` with a smaller batch size to try.
+
+    ``accumulation_steps``: the parts in which a training computes its batches; more of them are suggested as well.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise _out_of_memory("The GPU's", batch_size) from error
-    except RuntimeError as error:
-        if not any(text in str(error) for text in _HOST_MEMORY_MESSAGES):
+        raise _out_of_memory("The GPU's", batch_size, accumulation_steps) from error
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and not any(text in str(error) for text in _HOST_MEMORY_MESSAGES):
             raise
-        raise _out_of_memory("The host's", batch_size) from error
+        raise _out_of_memory("The host's", batch_size, accumulation_steps) from error
 
 
-def _out_of_memory(whose: str, batch_size: int) -> OutOfMemory:
+def _out_of_memory(whose: str, batch_size: int, accumulation_steps: int | None) -> OutOfMemory:
     smaller = max(1, batch_size // 2)
+    parts = f", or accumulation_steps {2 * accumulation_steps} for the same steps" if accumulation_steps else ""
     return OutOfMemory(
         f"{whose} memory ran out with batch_size {batch_size}.",
-        hint=f"Try batch_size {smaller}." if smaller < batch_size else "Use a smaller network or a larger device.",
+        hint=f"Try batch_size {smaller}{parts}."
+        if smaller < batch_size
+        else "Use a smaller network or a larger device.",
         facts={"batch_size": batch_size, "suggested_batch_size": smaller},
     )
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.errors import InvalidInput, OutOfMemory
+from zoo_torch.processes import die_with_parent
 from zoo_vision.datasets import ImageSplit, Pictures
 from zoo_vision.preprocessing import prepare, reduced
 
@@ -95,6 +96,7 @@ def _as_is(item: Any) -> Any:
 def _begin_worker(_number: int) -> None:
     """A worker process inherits the operation's handler of SIGTERM, which would keep it from ending."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
 
 
 class _Chunks:

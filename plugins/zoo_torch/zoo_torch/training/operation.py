@@ -4,6 +4,7 @@ from torch import Tensor
 
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_torch.devices import prepare_device
+from zoo_torch.several_devices.starting import on_all_devices
 from zoo_torch.training.batches import Batch
 from zoo_torch.training.losses import label_loss
 from zoo_torch.training.method import Objective
@@ -13,6 +14,7 @@ from zoo_torch.training.start import starting_point
 from zoo_torch.training.trainer import Trainer
 
 
+@on_all_devices
 def run(params: TrainParams, inputs: Inputs, context: OperationContext) -> None:
     """Train, measure on the test split, write safetensors; see :class:`zoo_torch.training.params.TrainParams`."""
     device = prepare_device(context)

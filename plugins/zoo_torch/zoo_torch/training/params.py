@@ -130,8 +130,8 @@ class ComputationParams(OperationParams):
         None,
         ge=0,
         le=16,
-        description="Processes that decode and augment; the result does not depend on it; at most one for each processor.  Null: 2 for folders of "
-        "image files, 0 for arrays in memory.",
+        description="Processes that decode and augment, at most one for each processor; the result does not depend on "
+        "it.  Null: 2 for folders of image files, 0 for arrays in memory.",
     )
 
 

@@ -32,17 +32,19 @@ class Team:
         if self.size > 1:
             for module in modules:
                 for value in module.state_dict().values():
-                    dist.broadcast(value, 0)
+                    plain = value.contiguous()
+                    dist.broadcast(plain, 0)
+                    value.copy_(plain)
 
     def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over the team."""
         if self.size > 1:
             self._mean([parameter.grad for parameter in parameters if parameter.grad is not None])
 
-    def mean_statistics(self, network: nn.Module) -> None:
+    def mean_statistics(self, modules: Iterable[nn.Module]) -> None:
         """Replace running statistics by their mean over the team."""
         if self.size > 1:
-            self._mean([value for value in network.buffers() if value.is_floating_point()])
+            self._mean([value for module in modules for value in module.buffers() if value.is_floating_point()])
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the team, in place."""

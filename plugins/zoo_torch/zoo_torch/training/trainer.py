@@ -86,7 +86,10 @@ class Trainer:
             Cancelled: after a checkpoint of the last finished epoch.
 
         """
-        with out_of_memory_is_said(self.batches.batch_size), compiler_cache_below(self.context.scratch):
+        with (
+            out_of_memory_is_said(self.batches.batch_size, self.batches.parts),
+            compiler_cache_below(self.context.scratch),
+        ):
             state = self._begin(method)
             while state.epoch < self.params.epochs:
                 started = time.perf_counter()
@@ -143,7 +146,8 @@ class Trainer:
             watch.add(self._step(state, parts), step, rate)
             # The last unit of work is the final measurement.
             self.context.progress(step, self.total_steps + 1, f"epoch {state.epoch + 1} of {self.params.epochs}")
-        self._team.mean_statistics(self.network)
+        averages = [state.average.network] if state.average else []
+        self._team.mean_statistics([self.network, *state.method.companions().values(), *averages])
         watch.check_weights(self.network, rate)
 
     def _step(self, state: TrainingState, parts: Iterator[Batch]) -> Tensor:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.plugins.zoo_torch.samples import SMALL, Outcome, digest, fresh_model, npz_digits, perform
+from tests.plugins.zoo_torch.samples import SMALL, Outcome, build, digest, fresh_model, npz_digits, perform, pickle_item
 from zoo_sdk.artifacts import DatasetDescription, Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import Cancelled, InvalidInput, OperationError, OutOfMemory, UnknownName
@@ -147,13 +148,15 @@ def test_memory_that_runs_out_is_said_with_a_smaller_batch_size(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(training, "as_inputs", run_out)
-    with pytest.raises(OutOfMemory, match=r"with batch_size 64\. Try batch_size 32"):
+    with pytest.raises(OutOfMemory, match=r"with batch_size 64\. Try batch_size 32, or accumulation_steps 2"):
         train(tmp_path, data)
 
 
 def test_the_host_s_memory_running_out_is_told_from_other_errors() -> None:
     with pytest.raises(OutOfMemory, match="host"), out_of_memory_is_said(1):
         torch.empty(2**60)
+    with pytest.raises(OutOfMemory, match="host"), out_of_memory_is_said(1):
+        np.empty(2**62, dtype=np.uint8)
     with pytest.raises(RuntimeError, match="shape"), out_of_memory_is_said(1):
         torch.zeros(2).reshape(3)
 
@@ -295,3 +298,17 @@ def test_a_transformer_is_made_for_the_size_of_the_pictures(tmp_path: Path, data
     assert outcome.context.artifacts["model"][0].details["architecture"]["options"] == {"img_size": 8}
     losses = [loss for _, loss in outcome.curve("train_loss")]
     assert losses[-1] < losses[0]
+
+
+def test_a_checkpoint_of_timm_is_finetuned_layer_by_layer(tmp_path: Path, data: InputItem) -> None:
+    network = build("timm:resnet10t", channels=1, classes=5)
+    state = {f"module.{key}": value for key, value in network.state_dict().items()}
+    init = pickle_item(tmp_path / "init", {"state_dict_ema": state, "epoch": 3})
+    given: dict[str, Any] = {"architecture": "timm:resnet10t", "layer_decay": 0.7, "freeze": ["conv1", "bn1"]}
+    outcome = train(tmp_path / "out", data, init, limit_samples=128, stage="finetuning", **given)
+    made = load_file(outcome.model)
+    assert made["fc.weight"].shape == (10, 512)
+    assert "classifier is made anew" in outcome.lines
+    torch.testing.assert_close(made["conv1.0.weight"], network.state_dict()["conv1.0.weight"], rtol=0, atol=0)
+    torch.testing.assert_close(made["bn1.running_mean"], network.state_dict()["bn1.running_mean"], rtol=0, atol=0)
+    assert not torch.equal(made["layer4.0.conv1.weight"], network.state_dict()["layer4.0.conv1.weight"])
