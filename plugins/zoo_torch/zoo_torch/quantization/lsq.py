@@ -26,24 +26,23 @@ class _LearnedStep(torch.autograd.Function):
         size = effective_step(step)
         shaped = _shaped(size, value)
         result = (value / shaped).clamp_(*limits).round_().mul_(shaped)
-        ctx.save_for_backward(value, result, step, size)
+        ctx.save_for_backward(value, result, size, torch.copysign(size, step))
         ctx.limits, ctx.gradient_scale = limits, gradient_scale
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        value, result, step, size = ctx.saved_tensors
+        value, result, size, signed = ctx.saved_tensors
         gradient = gradients[0]
         of_value = _inside_only(gradient, value, size, ctx.limits)
-        if step.ndim:
+        if size.ndim:
             others = tuple(range(1, value.ndim))
             total = (gradient * result).sub_(of_value * value).sum(others)
         else:
             total = _dot(gradient, result) - _dot(of_value, value)
         # The step in use is |s|: below zero its gradient changes sign.
-        towards = torch.where(step < 0, -ctx.gradient_scale, ctx.gradient_scale)
-        return of_value, total.div_(size).mul_(towards), None, None
+        return of_value, total.mul_(ctx.gradient_scale).div_(signed), None, None
 
 
 def quantise_with_step(value: Tensor, step: Tensor, limits: tuple[int, int], gradient_scale: float) -> Tensor:

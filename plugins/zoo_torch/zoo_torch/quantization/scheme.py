@@ -25,7 +25,7 @@ LayerOverride = LayerBits | Literal["float"]
 class QuantizationScheme(BaseModel):
     """Bits of every convolution and linear layer: of its weights, and of the activations that enter it.
 
-    Esser et al. 2020 (arXiv 1902.08153), section 2.4: the first and the last layer at 8 bits, the others at the bits
+    Esser et al. 2020 (arXiv 1902.08153), section 2.3: the first and the last layer at 8 bits, the others at the bits
     under test.  ``overrides`` win over ``first_last_bits``, which wins over ``weight_bits`` and ``activation_bits``.
 
     ``per_channel``: one step for each output channel of a weight, instead of one for the tensor.  Activations always

@@ -196,6 +196,19 @@ def test_a_layer_in_float_stays_in_float_in_qdq_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
 
 
+def test_biases_are_integers_only_where_integers_follow(tmp_path: Path) -> None:
+    network, _ = quantised("zoo:conv_small")
+    write_qdq(to_integers(network, (1, 8, 8)), tmp_path / "model.onnx")
+    kinds = {item.name: item.data_type for item in onnx.load(tmp_path / "model.onnx").graph.initializer}
+    biases = {name: kind for name, kind in kinds.items() if name.endswith(".bias")}
+    assert biases == {
+        "features.0.0.bias": onnx.TensorProto.INT32,
+        "features.1.0.bias": onnx.TensorProto.INT32,
+        "features.2.0.bias": onnx.TensorProto.FLOAT,
+        "classifier.bias": onnx.TensorProto.FLOAT,
+    }
+
+
 def test_fewer_than_8_bits_are_no_qdq_onnx(tmp_path: Path) -> None:
     network, _ = quantised(scheme=QuantizationScheme(weight_bits=4))
     with pytest.raises(InvalidInput, match=r"8 bits, but the layer features\.1\.0 has 4 \(weights\) and 8 \(inputs\)"):
