@@ -3,6 +3,8 @@
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError
+from psycopg.errors import DeadlockDetected
 
 from tests.zoo_server.jobs.threads import at_once
 from tests.zoo_server.pipelines.conftest import Start
@@ -125,6 +127,46 @@ def test_a_pipeline_that_cannot_be_advanced_does_not_stop_the_others(
     assert advance_pipelines() == 1
     assert fine.states()["student"] == "running"
     assert "could not be moved on" in caplog.text
+
+
+def failing_boards(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> list[Exception]:
+    """Let the next boards that are locked fail with these errors; answers those that are left."""
+    left = list(errors)
+
+    def locked(pipeline_id: UUID) -> Board:
+        if left:
+            raise left.pop(0)
+        return locked_board(pipeline_id)
+
+    monkeypatch.setattr("zoo_server.pipelines.services.advancing.locked_board", locked)
+    return left
+
+
+def deadlock() -> OperationalError:
+    error = OperationalError("deadlock detected")
+    error.__cause__ = DeadlockDetected()
+    return error
+
+
+def test_what_loses_a_deadlock_begins_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = failing_boards(monkeypatch, deadlock(), deadlock())
+    scene = start(CHAIN)
+    assert left == []
+    assert scene.states()["base"] == "running"
+    failing_boards(monkeypatch, *(deadlock() for _ in range(3)))
+    with pytest.raises(OperationalError):
+        advance_pipeline(pipeline_id=scene.id)
+
+
+def test_a_pipeline_that_could_not_begin_is_kept_and_begun_by_the_chore(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing_boards(monkeypatch, OperationalError("the database went away"))
+    scene = start(CHAIN)
+    assert set(scene.states().values()) == {"waiting"}
+    assert "the chore tries again" in caplog.text
+    assert advance_pipelines() == 1
+    assert scene.states()["base"] == "running"
 
 
 def test_a_step_whose_job_is_refused_has_failed_with_the_reason(start: Start) -> None:

@@ -8,8 +8,9 @@ It is called when a job of the pipeline has ended, and by a chore for those that
 import logging
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from psycopg.errors import DeadlockDetected
 
 from zoo_sdk.vocabulary import FINAL_JOB_STATES, FINAL_STEP_STATES, PipelineState, StepState
 from zoo_server.jobs.services.locks import sole_runner
@@ -20,6 +21,7 @@ from zoo_server.pipelines.services.moves import Moves
 
 LOG = logging.getLogger(__name__)
 CHORE_LIMIT = 200
+DEADLOCK_TRIES = 3
 
 
 def advance_after_job(job_id: UUID) -> None:
@@ -54,16 +56,32 @@ def _due_pipelines() -> QuerySet[Pipeline]:
     )
 
 
-def advance_pipeline(*, pipeline_id: UUID) -> Pipeline:
-    """Do everything that can be done now; idempotent, and safe when several call it at once."""
-    with transaction.atomic():
-        board = locked_board(pipeline_id)
-        advance(board)
-    return board.pipeline
+def advance_pipeline(*, pipeline_id: UUID) -> None:
+    """Do everything that can be done now; idempotent, and safe when several call it at once.
+
+    Results from the cache make versions of several models in one transaction; two pipelines that do so in another order
+    may meet in a deadlock, which PostgreSQL ends for one of them: that one begins again.
+    """
+    for left in reversed(range(DEADLOCK_TRIES)):
+        try:
+            with transaction.atomic():
+                _advance(locked_board(pipeline_id))
+        except OperationalError as error:
+            if not isinstance(error.__cause__, DeadlockDetected) or not left:
+                raise
+        else:
+            return
 
 
-def advance(board: Board) -> None:
-    """The same for a board that the caller has locked, in the caller's transaction."""
+def advance_or_leave(*, pipeline_id: UUID) -> None:
+    """The same after a commit that has to be answered anyway: what goes wrong is logged and left to the chore."""
+    try:
+        advance_pipeline(pipeline_id=pipeline_id)
+    except Exception:  # the pipeline is kept, and so is what is to be done for it
+        LOG.exception("Pipeline %s could not be moved on; the chore tries again.", pipeline_id)
+
+
+def _advance(board: Board) -> None:
     if board.pipeline.state != PipelineState.RUNNING:
         return
     moves = Moves(board)

@@ -14,7 +14,7 @@ from zoo_server.jobs.selectors import newest_operations
 from zoo_server.jobs.services.outcomes import WrongJobState, cancel_job, retry_job
 from zoo_server.pipelines.models import Pipeline, PipelineStep
 from zoo_server.pipelines.selectors import visible_pipeline
-from zoo_server.pipelines.services.advancing import advance
+from zoo_server.pipelines.services.advancing import advance_or_leave
 from zoo_server.pipelines.services.board import Board, locked_board
 from zoo_server.pipelines.services.endings import is_stopped
 from zoo_server.pipelines.services.transitions import move_pipeline, move_step, record_pipeline_event
@@ -50,7 +50,8 @@ def cancel_pipeline(*, principal: Principal, pipeline_id: UUID) -> Pipeline:
             move_step(step, StepState.CANCELLED, reason="the pipeline was cancelled before its turn came")
         for step in board.in_state(StepState.RUNNING):
             _cancel_job(principal, step)
-        advance(board)
+    advance_or_leave(pipeline_id=pipeline_id)
+    pipeline.refresh_from_db()
     return pipeline
 
 
@@ -86,7 +87,8 @@ def retry_pipeline(*, principal: Principal, pipeline_id: UUID) -> Pipeline:
             _retry_step(principal, step, newest)
         move_pipeline(pipeline, PipelineState.RUNNING, cancel_requested_at=None, finished_at=None, started_at=Now())
         record_pipeline_event(principal, "pipeline.retried", pipeline, {"steps": [step.key for step in again][:200]})
-        advance(board)
+    advance_or_leave(pipeline_id=pipeline_id)
+    pipeline.refresh_from_db()
     return pipeline
 
 

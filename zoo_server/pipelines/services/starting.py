@@ -12,8 +12,7 @@ from zoo_server.jobs.services.submission import user_id_of
 from zoo_server.pipelines.models import Pipeline, PipelineEdge, PipelineInput, PipelineStep
 from zoo_server.pipelines.recipes.graph import Graph
 from zoo_server.pipelines.requests import PipelineRequest
-from zoo_server.pipelines.services.advancing import advance
-from zoo_server.pipelines.services.board import locked_board
+from zoo_server.pipelines.services.advancing import advance_or_leave
 from zoo_server.pipelines.services.planning import digest_of_recipe
 from zoo_server.pipelines.services.preparing import PreparedRecipe, prepare
 from zoo_server.pipelines.services.transitions import record_pipeline_event
@@ -43,15 +42,15 @@ def start_pipeline(
     try:
         with transaction.atomic():
             pipeline = _write(principal, request, prepared, idempotency_key, digest)
-            board = locked_board(pipeline.pk)
-            advance(board)
     except IntegrityError:
         # Somebody with the same key was first; PostgreSQL let us wait for their commit.
         known = _pipeline_of_key(user_id, idempotency_key, digest)
         if known is None:
             raise
         return known, False
-    return board.pipeline, True
+    advance_or_leave(pipeline_id=pipeline.pk)
+    pipeline.refresh_from_db()
+    return pipeline, True
 
 
 def _pipeline_of_key(user_id: UUID, key: str | None, digest: str) -> Pipeline | None:
