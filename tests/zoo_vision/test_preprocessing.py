@@ -1,6 +1,7 @@
 """Input tensors, bit for bit against a plain transcription of what the contract says."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.zoo_vision.samples import npz_digits
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.errors import InvalidInput
 from zoo_vision.datasets import open_split
-from zoo_vision.preprocessing import for_images, native_preprocessing, prepare, random_inputs
+from zoo_vision.preprocessing import for_images, native_preprocessing, prepare, random_inputs, reduced, resized_to
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -114,3 +115,25 @@ def test_random_inputs_stay_in_the_range_of_real_ones_and_repeat_with_their_seed
     assert found.max() <= 1
     np.testing.assert_array_equal(found, random_inputs(how, 4, seed=1))
     assert (found != random_inputs(how, 4, seed=2)).any()
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (40, 30, 3), (25, 25, 1)])
+def test_a_reduced_picture_is_prepared_to_the_same_input(shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    channels: Literal[1, 3] = 3 if shape[-1] == 3 else 1
+    preprocessing = Preprocessing(channels=channels, resize=20, crop=(16, 16), interpolation="bicubic")
+    small = reduced(picture, 20, "bicubic")
+    assert min(small.shape[:2]) == 20
+    assert small.ndim == picture.ndim
+    np.testing.assert_array_equal(prepare([small], preprocessing), prepare([picture], preprocessing))
+
+
+def test_a_picture_that_is_small_already_is_not_enlarged() -> None:
+    picture = np.zeros((10, 12), dtype=np.uint8)
+    assert reduced(picture, 20, "bilinear") is picture
+
+
+def test_a_picture_is_resized_to_a_size_whatever_its_shape() -> None:
+    picture = np.zeros((10, 20, 1), dtype=np.uint8)
+    assert resized_to(picture, (7, 5), "bilinear").shape == (7, 5, 1)
+    assert resized_to(picture[:, :, 0], (10, 20), "bilinear").shape == (10, 20)
