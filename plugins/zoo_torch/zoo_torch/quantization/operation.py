@@ -19,16 +19,19 @@ from zoo_torch.quantization.params import QuantizeAwareParams
 from zoo_torch.quantization.scheme import QuantizationScheme
 from zoo_torch.quantization.teaching import TaughtByLabels, TaughtByTeachers
 from zoo_torch.quantization.weight_bits import effective_bits, effective_size_bytes
+from zoo_torch.several_devices.starting import on_all_devices
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.training.method import Method
 from zoo_torch.training.precision import MixedPrecision
 from zoo_torch.training.results import hand_over
+from zoo_torch.training.team import Team
 from zoo_torch.training.trainer import Trainer, TrainingData
 from zoo_vision.agreement import check_classes_fit
 
 STEP_SUFFIX = "_quantiser.step"
 
 
+@on_all_devices
 def run(params: QuantizeAwareParams, inputs: Inputs, context: OperationContext) -> None:
     """Quantise, calibrate, train, measure on the test split, write and export; see :class:`QuantizeAwareParams`."""
     device = prepare_device(context)
@@ -53,6 +56,9 @@ def run(params: QuantizeAwareParams, inputs: Inputs, context: OperationContext) 
     hand_over(trainer, architecture, seconds)
     context.measure("effective_bits", effective_bits(trainer.network))
     context.measure("effective_size_bytes", effective_size_bytes(trainer.network))
+    if Team.current().index:
+        # All processes hold the same network, and the first one reports.
+        return
     exporter = Exporter(trainer.network.cpu().float(), architecture, data, params, context)
     for name, reason in exports.items():
         if not reason:

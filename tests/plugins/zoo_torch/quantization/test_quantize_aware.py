@@ -9,8 +9,10 @@ import torch
 
 from tests.plugins.zoo_torch.quantization.samples import packed_model
 from tests.plugins.zoo_torch.samples import PREPROCESSING, SMALL, Outcome, digest, fresh_model, npz_digits, perform
-from zoo_sdk.context import InputItem
+from zoo_sdk.context import InputItem, Inputs
+from zoo_sdk.discovery import find_operation
 from zoo_sdk.errors import Cancelled, InvalidInput, OperationError, ParityFailed
+from zoo_sdk.execution import LocalContext, Workplace, run_operation
 from zoo_sdk.vocabulary import Precision
 from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.weights import read_safetensors, save_weights
@@ -227,6 +229,20 @@ def test_a_pruned_network_is_quantised_and_exported_like_any_other(
     assert agreement(outcome, "numpy") == 100
     exported = perform("torch.export_onnx", tmp_path / "exported", {"model": outcome.item, "data": data})
     assert exported.measured("agreement_top1") >= 99
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_train_one_network_and_the_first_exports_it(
+    base: Outcome, data: InputItem, tmp_path: Path
+) -> None:
+    spec = find_operation("torch.quantize_aware")
+    outcome = Outcome(LocalContext(spec, Workplace.under(tmp_path), devices=("cpu", "cpu"), threads=2))
+    outcome.context.emit = outcome.events.append
+    run_operation(spec, QUICK | LOW, Inputs(ports={"model": (base.item,), "data": (data,)}), outcome.context)
+    assert [item.name for item in outcome.context.artifacts["model"]] == ["model", "integers", "torchscript"]
+    assert outcome.measured("top1") > base.measured("top1") - 6
+    assert agreement(outcome, "numpy") >= 99
 
 
 @pytest.mark.parametrize(
