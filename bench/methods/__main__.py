@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.machine import usable_threads
-from bench.methods import distilling, pruning, quantizing, slimming
+from bench.methods import distilling, pruning, quantizing, slimming, transformers
 from bench.methods.filling import Filling
 from bench.methods.records import Ledger
 from bench.methods.rendering import new_findings, render
@@ -25,6 +25,7 @@ TABLES: Mapping[str, Callable[[Effort], MethodTable]] = {
     "quantization": quantizing.table,
     "pruning": pruning.table,
     "autoslim": slimming.table,
+    "transformers": transformers.table,
 }
 """In the order in which they are filled."""
 CACHE = Path(tempfile.gettempdir()) / "zoo-bench-methods"
