@@ -122,6 +122,11 @@ class Frozen:
         """Freeze the modules of a network that was set to training or whose modules were replaced."""
         for module in self._modules(network):
             module.eval().requires_grad_(requires_grad=False)
+        if BACKBONE in self._names:
+            # Also what belongs to no module but the network itself, such as a transformer's position embedding.
+            for name, parameter in network.named_parameters():
+                if not name.startswith(classifier_prefixes(network)):
+                    parameter.requires_grad_(requires_grad=False)
 
     def _modules(self, network: nn.Module) -> list[nn.Module]:
         modules = dict(network.named_modules())

@@ -53,11 +53,20 @@ def test_a_timm_network_says_itself_what_its_layers_are() -> None:
     assert shares["pos_embed"] == shares["patch_embed.proj.weight"] == pytest.approx(0.75**13)
 
 
-def test_the_frozen_backbone_leaves_the_classifier() -> None:
-    network = build("timm:mobilenetv3_small_050")
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("zoo:resnet_tiny_18", "classifier"),
+        ("zoo:vit_tiny", "head"),
+        ("timm:mobilenetv3_small_050", "classifier"),
+        ("timm:convnext_atto", "head.fc"),
+    ],
+)
+def test_the_frozen_backbone_leaves_the_classifier(name: str, head: str) -> None:
+    network = build(name)
     Frozen(network, ["backbone"])
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    assert trained == ["classifier.weight", "classifier.bias"]
+    assert trained == [f"{head}.weight", f"{head}.bias"]
 
 
 def test_frozen_modules_stay_in_evaluation_mode() -> None:

@@ -4,13 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.plugins.zoo_torch.samples import Outcome, digest
 from tests.plugins.zoo_torch.training.conftest import Train
+from zoo_sdk.artifacts import DatasetDescription
+from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_torch.training import operation
 from zoo_torch.training.batches import Batch
@@ -145,3 +149,28 @@ def test_lower_layers_move_less_with_layer_wise_decay(train: Train) -> None:
 def test_a_batch_that_no_part_divides_is_refused(train: Train) -> None:
     with pytest.raises(InvalidInput, match="multiple of accumulation_steps"):
         train(accumulation_steps=3)
+
+
+def test_a_training_on_image_files_gives_the_same_file_whoever_decodes_them(train: Train, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(48):
+        split, name = ("train", "test")[number >= 32], ("even", "odd")[number % 2]
+        folder = tmp_path / "data" / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (*generator.integers(24, 40, 2), 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    splits = {name: {"folder": name} for name in ("train", "test")}
+    description = DatasetDescription(format="image-folder", classes=("even", "odd"), splits=splits)
+    data = InputItem(reference="digits/files@1", folder=tmp_path / "data", dataset=description)
+    given: dict[str, Any] = {
+        "data": data,
+        "image_size": 16,
+        "resize": 18,
+        "batch_size": 8,
+        "augmentation": "random_resized_crop",
+        "augmentation_policy": "randaugment",
+        "cutmix_alpha": 1,
+    }
+    alone, helped = train("alone", loader_workers=0, **given), train("helped", loader_workers=2, **given)
+    assert digest(alone.model) == digest(helped.model)
+    assert alone.curve("train_loss") == helped.curve("train_loss")
