@@ -1,1 +1,1 @@
-"""``torch.export_onnx``."""
+"""``torch.export_onnx``: networks as ONNX files."""
