@@ -17,6 +17,7 @@ from zoo_sdk.context import InputItem, OperationContext
 from zoo_sdk.shared_cache import SharedCache
 from zoo_torch.distillation.teachers import Teacher, Teachers
 from zoo_torch.training.batches import Batch, TrainingBatches, as_inputs
+from zoo_torch.training.team import Team
 
 MAX_KEPT_BYTES = 10 * 2**30
 """Of all answers of a job together; ImageNet is 4.8 GiB for each teacher and version."""
@@ -76,7 +77,8 @@ class KeptAnswers:
         """Have the answers to the epoch's version of the pictures, from the worker's cache or from the teachers."""
         view = epoch % (self.batches.params.views or 1)
         if view not in self._views:
-            self._views[view] = [self._answers_of(member, view) for member in self.teachers.members]
+            with Team.current().first_alone():
+                self._views[view] = [self._answers_of(member, view) for member in self.teachers.members]
         self._now = self._views[view]
 
     def logits(self, batch: Batch, inputs: Tensor) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """The processes that train one network together, one for each device."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,15 @@ class Team:
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
         return cls(dist.get_rank(), dist.get_world_size())
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first process goes through the block before the others, who may then find what it made."""
+        if self.size > 1 and self.index > 0:
+            dist.barrier()
+        yield
+        if self.size > 1 and self.index == 0:
+            dist.barrier()
 
     def agree(self, modules: Iterable[nn.Module]) -> None:
         """Everybody takes the weights and statistics of the first process."""

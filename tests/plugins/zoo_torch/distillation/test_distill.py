@@ -12,8 +12,10 @@ from torch import nn
 from tests.plugins.zoo_torch.samples import PREPROCESSING, SMALL, Outcome, digest, fresh_model, npz_digits, perform
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.conformance import folder_digests
-from zoo_sdk.context import InputItem
+from zoo_sdk.context import InputItem, Inputs
+from zoo_sdk.discovery import find_operation
 from zoo_sdk.errors import Cancelled, InvalidInput
+from zoo_sdk.execution import LocalContext, Workplace, run_operation
 from zoo_torch.distillation.hidden import HiddenLayers, Pupil
 from zoo_torch.distillation.params import DistillParams
 from zoo_torch.networks.architectures import Architecture
@@ -327,3 +329,25 @@ def test_a_token_grid_that_is_no_square_is_refused_for_vitkd() -> None:
         HiddenLayers(pupil((12, 16)), [pupil((12, 16))], [1.0], params)
     with pytest.raises(InvalidInput, match="into 16 tokens, the teacher into 9"):
         HiddenLayers(pupil((16, 16)), [pupil((12, 12))], [1.0], params)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("method", ["kd", "vitkd"])
+def test_two_processes_distil_what_one_does_and_the_teacher_is_asked_once(
+    tmp_path: Path, data: InputItem, method: str
+) -> None:
+    student = vit_item(tmp_path / "student", "zoo:vit_tiny", 1)
+    # Each hidden token is drawn by chance, so a process alone would draw others; hidden all of them are the same.
+    chosen = {"method": "vitkd", "vitkd_mask": 1} if method == "vitkd" else {}
+    params = {**SMALL, "learning_rate": 0.01, "limit_samples": 128, **chosen}
+    made = {}
+    for devices in (("cpu",), ("cpu", "cpu")):
+        place = Workplace.under(tmp_path / str(len(devices)))
+        context = LocalContext(find_operation("torch.distill"), place, devices=devices, threads=len(devices))
+        teacher = vit_item(tmp_path / f"teacher-{len(devices)}", "zoo:vit_small", 2)
+        ports = {"student": (student,), "teacher": (teacher,), "data": (data,)}
+        run_operation(context.spec, params, Inputs(ports=ports), context)
+        made[len(devices)] = load_file(context.output() / "model.safetensors")
+        assert len(list(place.shared_cache.iterdir())) == (1 if method == "kd" else 0)
+    torch.testing.assert_close(made[1], made[2], rtol=1e-3, atol=1e-4)
