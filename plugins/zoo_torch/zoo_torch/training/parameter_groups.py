@@ -126,7 +126,7 @@ class Frozen:
             # Also what belongs to no module but the network itself, such as a transformer's position embedding.
             for name, parameter in network.named_parameters():
                 if not name.startswith(classifier_prefixes(network)):
-                    parameter.requires_grad_(requires_grad=False)
+                    parameter.requires_grad = False
 
     def _modules(self, network: nn.Module) -> list[nn.Module]:
         modules = dict(network.named_modules())

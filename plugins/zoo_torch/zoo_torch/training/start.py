@@ -8,6 +8,7 @@ from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.positions import at_image_size
 from zoo_torch.networks.weights import Weights, load_weights
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.training.params import StartParams
@@ -37,6 +38,7 @@ def starting_point(params: StartParams, inputs: Inputs, context: OperationContex
     outputs = len(data.train.classes) + data.preprocessing.label_offset
     if weights is not None and init is not None:
         check_channels(init.reference, weights.architecture.in_chans, data.preprocessing)
+        weights = at_image_size(weights, data.preprocessing.crop)
         _report_classes(weights, outputs, params, context)
         architecture = weights.architecture.model_copy(update={"num_classes": outputs})
         return Start(weights.build_for_classes(outputs, params.classifier), architecture, data)
