@@ -57,7 +57,9 @@ class TestConformance(PluginConformance):
     cases = (
         Case("torch.train", {"architecture": "zoo:conv_tiny", **TRAINING}, data_only),
         Case("torch.distill", TRAINING, distill_inputs),
-        Case("torch.distill", {"method": "feature", "layers": {"features.1": "features.1"}, **TRAINING}, distill_inputs),
+        Case(
+            "torch.distill", {"method": "feature", "layers": {"features.1": "features.1"}, **TRAINING}, distill_inputs
+        ),
         Case("torch.export_onnx", {"parity_samples": 4}, model_only),
         Case("torch.evaluate", {}, evaluate_inputs),
         Case("torch.benchmark", {"seconds": 0.05, "warmup": 1}, model_only),
