@@ -10,8 +10,9 @@ import torch
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import InvalidInput, OutOfMemory
 
-_HOST_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory")
-"""torch raises a plain RuntimeError when the host's memory runs out."""
+_HOST_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "is killed by signal: Killed")
+"""torch raises a plain RuntimeError when the host's memory runs out; and, wherever the program is at that moment, when
+the kernel has killed a process that decodes pictures."""
 _COMPILER_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 

@@ -157,6 +157,8 @@ def test_the_host_s_memory_running_out_is_told_from_other_errors() -> None:
         torch.empty(2**60)
     with pytest.raises(OutOfMemory, match="host"), out_of_memory_is_said(1):
         np.empty(2**62, dtype=np.uint8)
+    with pytest.raises(OutOfMemory, match="host"), out_of_memory_is_said(1):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
     with pytest.raises(RuntimeError, match="shape"), out_of_memory_is_said(1):
         torch.zeros(2).reshape(3)
 
