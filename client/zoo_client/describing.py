@@ -23,6 +23,8 @@ ARTIFACT_SUFFIXES: Mapping[str, str] = {
     ".pkl": "pickle",
     ".h5": "keras-h5",
     ".hdf5": "keras-h5",
+    ".jit": "torchscript",
+    ".integers": "zoo-integer",
 }
 
 

@@ -108,6 +108,12 @@ def test_files_are_collected_without_hidden_ones_and_artifacts_are_recognised(tm
     assert descriptions_of_pull([tmp_path], files) == []
 
 
+@pytest.mark.parametrize(("name", "kind"), [("model.jit", "torchscript"), ("model.integers", "zoo-integer")])
+def test_what_quantization_exports_is_recognised(name: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("x")
+    assert [artifact.format for artifact in describe_artifacts(collect_files([tmp_path]))] == [kind]
+
+
 def test_missing_and_empty_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         collect_files([tmp_path / "nothing"])
