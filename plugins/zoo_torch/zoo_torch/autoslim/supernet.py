@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+import torch
+
 from zoo_sdk.context import Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput
 from zoo_torch.autoslim.groups import WidthGroup, find_groups
@@ -11,6 +13,7 @@ from zoo_torch.autoslim.sandwich import Sandwich
 from zoo_torch.autoslim.widths import DETAILS_KEY, SlimmableFacts
 from zoo_torch.devices import prepare_device
 from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.layouts import training_layout
 from zoo_torch.training.held_out import without_held_out
 from zoo_torch.training.results import hand_over
 from zoo_torch.training.start import starting_point
@@ -34,6 +37,9 @@ def run(params: SlimSupernetParams, inputs: Inputs, context: OperationContext) -
     options = _options(groups, facts)
     if params.held_out:
         data = dataclasses.replace(data, train=without_held_out(data.train, params.held_out))
+    narrowest = min(min(widths) for widths in options.values())
+    layout = training_layout(network, device, channels_last=params.channels_last, narrowest=narrowest)
+    params = params.model_copy(update={"channels_last": layout is torch.channels_last})
     trainer = Trainer(network, data, params, context, device)
     context.log(
         f"{architecture.name}: {len(groups)} groups with up to {max(map(len, options.values()))} widths; "

@@ -11,6 +11,7 @@ from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import OperationContext
 from zoo_torch.devices import compiler_cache_below, out_of_memory_is_said
 from zoo_torch.measuring.scoring import score_network
+from zoo_torch.networks.layouts import training_layout
 from zoo_torch.training.batches import Batch, TrainingBatches, as_inputs
 from zoo_torch.training.chance import Purpose, seed_torch
 from zoo_torch.training.checkpoints import TrainingState, read_checkpoint
@@ -52,10 +53,10 @@ class Trainer:
     viewers: Sequence[Preprocessing] = ()
     batches: TrainingBatches = field(init=False)
     _score: ClassificationScore | None = field(default=None, init=False)
+    _layout: torch.memory_format = field(default=torch.contiguous_format, init=False)
 
     def __post_init__(self) -> None:
-        layout = torch.channels_last if self.params.channels_last else torch.contiguous_format
-        self.network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self._lay_out()
         self._frozen = Frozen(self.network, self.params.freeze)
         self._precision = MixedPrecision.of(self.params, self.device)
         self._team = Team.current()
@@ -69,6 +70,11 @@ class Trainer:
             self._team.size,
         )
         self._share = rate_share(self.params, self.batches.steps)
+
+    def _lay_out(self) -> None:
+        """Put the network on its device, in a layout in which it can be trained."""
+        self._layout = training_layout(self.network, self.device, channels_last=self.params.channels_last)
+        self.network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
 
     @property
     def total_steps(self) -> int:
@@ -130,6 +136,7 @@ class Trainer:
     def _train_epoch(self, state: TrainingState) -> None:
         seed_torch(Purpose.NETWORK, self.context.seed, state.epoch, self._team.index)
         if state.method.before_epoch(state.epoch):
+            self._lay_out()
             fresh = self._fresh_state(state.method)
             state.method.carry_over(state.optimizer, fresh.optimizer)
             match_layouts(fresh.optimizer)
@@ -157,7 +164,8 @@ class Trainer:
         losses = []
         for _ in range(self.batches.parts):
             batch = next(parts)
-            inputs = as_inputs(batch, self.data.preprocessing, self.device, channels_last=self.params.channels_last)
+            last = self._layout is torch.channels_last
+            inputs = as_inputs(batch, self.data.preprocessing, self.device, channels_last=last)
             losses.append(method.backward(self._forward, inputs, batch, self._scaled))
         trained = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
         self._team.mean_gradients(trained)
