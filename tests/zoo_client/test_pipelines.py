@@ -140,6 +140,15 @@ def test_options_become_what_the_routes_take() -> None:
             read_filling(None, None, inputs=None, values=wrong, axes=None, cache="use")
 
 
+def test_members_of_a_value_can_be_given_alone() -> None:
+    given = ["training.epochs=3", "training.optimizer=sgd", "heat=4"]
+    filling = read_filling(None, None, inputs=None, values=given, axes=None, cache="use")
+    assert filling["values"] == {"training": {"epochs": 3, "optimizer": "sgd"}, "heat": 4}
+    for both in (["training={}", "training.epochs=3"], ["training.epochs=3", "training={}"]):
+        with pytest.raises(InvalidInput, match=r"both training and training\.epochs"):
+            read_filling(None, None, inputs=None, values=both, axes=None, cache="use")
+
+
 def test_mistakes_are_told_as_compilers_tell_them(capsys: pytest.CaptureFixture[str]) -> None:
     errors = [
         {"file": "r.yaml", "line": 12, "column": 5, "key": "steps.a.params.epochs", "message": "'x' is no number",

@@ -1,6 +1,6 @@
 """``zoo recipe``: validate, plan, run, watch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,8 @@ InputOption = Annotated[
     list[str] | None, typer.Option("--input", "-i", metavar="NAME=REF", help="A version for an input of the recipe.")
 ]
 ValueOption = Annotated[
-    list[str] | None, typer.Option("--value", "-v", metavar="NAME=VALUE", help="Replaces a value of the recipe.")
+    list[str] | None,
+    typer.Option("--value", "-v", metavar="NAME=VALUE", help="Replaces a value of the recipe, or NAME.MEMBER of it."),
 ]
 AxisOption = Annotated[
     list[str] | None, typer.Option("--axis", "-a", metavar="NAME=V,V", help="Replaces the values of an axis.")
@@ -176,12 +177,26 @@ def read_filling(
         "set": parameter_set,
         "team": team,
         "inputs": _pairs("--input", "data=team/name@1", inputs),
-        "values": {name: typed_text(text) for name, text in _pairs("--value", "epochs=3", values).items()},
+        "values": _nested(_pairs("--value", "epochs=3", values)),
         "axes": {name: _axis(text) for name, text in _pairs("--axis", "seed=0,1,2", axes).items()},
     }
     if cache != "use":
         filling["cache"] = cache
     return filling
+
+
+def _nested(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Values by name; ``training.epochs`` is the member of a value that is a mapping, the others of which stay."""
+    found: dict[str, Any] = {}
+    for path, text in texts.items():
+        name, dot, member = path.partition(".")
+        if not dot:
+            found[name] = typed_text(text)
+        elif any(path.startswith(f"{other}.") for other in texts):
+            raise InvalidInput(f"--value gives both {name} and {path}.", hint="Give the whole value, or its members.")
+        else:
+            found.setdefault(name, {})[member] = typed_text(text)
+    return found
 
 
 def _axis(text: str) -> list[Any]:

@@ -24,7 +24,7 @@ from zoo_server.pipelines.recipes.settings import (
     Settings,
     combinations,
     limit_of,
-    resolve,
+    resolve_params,
     seed_of,
     weight_of,
 )
@@ -138,7 +138,7 @@ class _Expansion:
             name=name,
             coordinates=values,
             operation=step.operation,
-            params=resolve(step.params, (*base, "params"), at, self.faults).value,
+            params=resolve_params(base, step, at, self.faults).value,
             seed=seed_of(base, step, at, self.faults),
             inputs=inputs,
             gates=tuple(self._gate(key, (*base, "gates", index), gate, at) for index, gate in enumerate(step.gates)),

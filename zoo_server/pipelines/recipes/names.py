@@ -7,6 +7,7 @@ from zoo_server.pipelines.recipes.document import RecipeDocument
 from zoo_server.pipelines.recipes.faults import FaultList, Key
 from zoo_server.pipelines.recipes.references import Root
 from zoo_server.pipelines.recipes.schema import Recipe, Step
+from zoo_server.pipelines.recipes.settings import unknown_members
 from zoo_server.pipelines.recipes.uses import EdgeKind, Need, needs_of, uses_of_settings, uses_of_versions
 
 
@@ -80,6 +81,11 @@ def _check_sets(recipe: Recipe, faults: FaultList) -> None:
                 if name not in known:
                     message = f"is not one of the recipe's {kind}: a set replaces, it adds nothing"
                     faults.add(("sets", set_name, kind, name), message, name, known_names(name, known))
+        for name, value in chosen.values.items():
+            key: Key = ("sets", set_name, "values", name)
+            for member in unknown_members(recipe.values.get(name), value):
+                message = f"is not a member of values.{name}: a set replaces, it adds nothing"
+                faults.add((*key, member), message, member, known_names(member, recipe.values[name]))
 
 
 def _check_outputs(recipe: Recipe, faults: FaultList) -> None:

@@ -17,7 +17,7 @@ from zoo_server.pipelines.recipes.settings import (
     Settings,
     combinations,
     limit_of,
-    resolve,
+    resolve_params,
     seed_of,
     weight_of,
 )
@@ -198,9 +198,11 @@ def _source_fault(offered: OfferedSteps, port: Port, reference: RecipeReference)
 def check_parameters(offered: OfferedSteps, settings: Settings, limit: int, faults: FaultList) -> None:
     """Note every parameter, seed, weight and limit that is wrong for these settings, at the place where it was written.
 
-    ``limit``: how many combinations of axes are looked at in all, at most.
+    What several steps take from one place is told once.  ``limit``: how many combinations of axes are looked at in
+    all, at most.
     """
     told = {(fault.key, fault.message) for fault in faults.found}
+    wrong: set[tuple[Key, str]] = set()
     for name, step in offered.recipe.steps.items():
         manifest = offered.manifest(name)
         if manifest is None or any(axis not in settings.axes for axis in step.for_each):
@@ -210,22 +212,35 @@ def check_parameters(offered: OfferedSteps, settings: Settings, limit: int, faul
             limit -= 1
             found = FaultList(faults.file, faults.marks)
             at = Point(settings, point)
-            base: Key = ("steps", name, "params")
-            resolved = resolve(step.params, base, at, found)
-            if not found.found:
-                _, wrong = check_params(schema=manifest.params_schema, given=resolved.value)
-                for fault in wrong:
-                    if looks_like_reference(fault.value):
-                        continue  # it names nothing, which was told
-                    place = (*base, *_parts(fault.field.partition(".")[2], resolved.value))
-                    written = resolved.place_of(place, base)
-                    message = fault.message if written == place else f"{fault.message}, as {'.'.join(map(str, place))}"
-                    found.add(written, f"{message} ({manifest.name})", fault.value, fault.allowed)
+            _check_params(name, step, manifest, at, wrong, found)
             _check_numbers(name, step, at, found)
             for item in found.found:
                 if (item.key, item.message) not in told:
                     told.add((item.key, item.message))
                     faults.found.append(item)
+
+
+def _check_params(
+    name: str, step: Step, manifest: OperationManifest, at: Point, told: set[tuple[Key, str]], faults: FaultList
+) -> None:
+    """Note wrong parameters of the step at one point of the matrix, but for those of ``told``, and add them there."""
+    base: Key = ("steps", name, "params")
+    resolved = resolve_params(base[:-1], step, at, faults)
+    if faults.found:
+        return
+    _, wrong = check_params(schema=manifest.params_schema, given=resolved.value)
+    for fault in wrong:
+        place = (*base, *_parts(fault.field.partition(".")[2], resolved.value))
+        absent = not resolved.complete and not set(place[len(base) :]) & resolved.value.keys()
+        if looks_like_reference(fault.value) or absent:
+            continue  # a reference names nothing, which was told
+        written = resolved.place_of(place, base)
+        if (written, fault.message) in told:
+            continue
+        told.add((written, fault.message))
+        inside = written[: len(base)] == base
+        message = fault.message if inside else f"{fault.message}, as {'.'.join(map(str, place))}"
+        faults.add(written, f"{message} ({manifest.name})", fault.value, fault.allowed)
 
 
 def _parts(path: str, value: object) -> Iterator[str | int]:

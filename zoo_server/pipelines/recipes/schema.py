@@ -3,7 +3,16 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    model_validator,
+)
 
 from zoo_sdk.errors import UnknownName
 from zoo_sdk.measures import find_measure
@@ -23,6 +32,7 @@ from zoo_server.pipelines.recipes.references import (
 
 MAX_STEPS = 200
 MAX_AXIS = 200
+MAX_LAYERS = 10
 MAX_AXIS_VALUE = 100
 MAX_VALUE_BYTES = 64 * 1024
 LARGEST_SEED = 2**63 - 1
@@ -128,6 +138,14 @@ def _as_choice(value: Any) -> Any:
     return value if isinstance(value, dict) else {"first_of": [value]}
 
 
+def _layer(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value
+    if not looks_like_reference(value):
+        raise ValueError("must be a mapping of parameters, or ${values.NAME} that is one")
+    return parse_reference(value, roots=SETTINGS)
+
+
 def _otherwise(value: Any) -> Any:
     return {"run": []} if value == "stop" else value
 
@@ -137,6 +155,8 @@ StepReference = Annotated[RecipeReference, BeforeValidator(_step_reference)]
 Number = Annotated[Any, BeforeValidator(_number_or_reference)]
 Value = Annotated[Any, AfterValidator(check_value)]
 Axis = Annotated[list[Any], AfterValidator(check_axis)]
+Layer = Annotated[dict[str, Any] | RecipeReference, PlainValidator(_layer)]
+"""Parameters: a mapping, or a reference to one."""
 
 
 class RecipeInput(_Strict):
@@ -148,7 +168,7 @@ class RecipeInput(_Strict):
 
 
 class ParameterSet(_Strict):
-    """Other values for the same graph."""
+    """Other values for the same graph; a mapping changes only the members that it names."""
 
     summary: Text = ""
     values: dict[PartName, Value] = Field(default_factory=dict, max_length=200)
@@ -227,7 +247,9 @@ class Step(_Strict):
     inputs: dict[
         PortName, Annotated[list[Annotated[Binding, BeforeValidator(_as_binding)]], BeforeValidator(_as_list)]
     ] = Field(default_factory=dict, max_length=32)
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Annotated[list[Layer], BeforeValidator(_as_list), Field(max_length=MAX_LAYERS)] = Field(
+        default_factory=list, description="Merged from left to right: later keys win."
+    )
     seed: Annotated[Any, BeforeValidator(_seed_or_reference)] = 0
     for_each: list[PartName] = Field(default_factory=list, max_length=10)
     needs: list[StepName] = Field(default_factory=list, max_length=50)

@@ -17,13 +17,37 @@ from zoo_server.pipelines.recipes.references import (
 )
 from zoo_server.pipelines.recipes.schema import LARGEST_SEED, Binding, Gate, Recipe, Step, check_axis, check_value
 
+MAX_PARAMETERS = 200
+"""How many parameters one layer may have; merging them for each point of the matrix takes time."""
+
 
 @dataclass(frozen=True)
 class Setting:
-    """A value, and where it was written."""
+    """A value, and where it was written.  ``members``: where those members of it were that came from elsewhere."""
 
     value: Any
     key: Key
+    members: Mapping[str, Key] = field(default_factory=dict)
+
+    def place_of(self, path: tuple[str, ...]) -> Key:
+        """Where the member at ``path`` of the value was written."""
+        if path and path[0] in self.members:
+            return (*self.members[path[0]], *path[1:])
+        return (*self.key, *path)
+
+    def replaced_by(self, value: Any, key: Key) -> "Setting":
+        """This with what a set or a request gives for it: a mapping replaces the members that both have."""
+        if not isinstance(self.value, dict) or not isinstance(value, dict):
+            return Setting(value, key)
+        changes = {name: inner for name, inner in value.items() if name in self.value}
+        return Setting(self.value | changes, self.key, {**self.members, **{name: (*key, name) for name in changes}})
+
+
+def unknown_members(default: Any, value: Any) -> list[str]:
+    """The members of the mapping ``value`` that the mapping ``default``, which it changes, does not have."""
+    if not isinstance(default, dict) or not isinstance(value, dict):
+        return []
+    return [name for name in value if name not in default]
 
 
 @dataclass(frozen=True)
@@ -45,10 +69,15 @@ class Overrides:
 
 @dataclass
 class Resolved:
-    """A value without references; ``origins`` says for each place inside it that was a reference where it came from."""
+    """A value without references.
+
+    ``origins``: for each place inside it that came from elsewhere, where it was written.  ``complete``: no part is
+    missing because a reference names nothing.
+    """
 
     value: Any
     origins: dict[Key, Key]
+    complete: bool = True
 
     def place_of(self, key: Key, base: Key) -> Key:
         """Where the value at ``key`` (below ``base``, the place of the whole) was written."""
@@ -56,6 +85,15 @@ class Resolved:
             if key[:end] in self.origins:
                 return (*self.origins[key[:end]], *key[end:])
         return key
+
+    def merge(self, base: Key, layer: "Resolved", place: Key) -> None:
+        """Replace and add the members of the mapping ``layer`` (at ``place``) in this one (at ``base``)."""
+        depth = len(base)
+        self.value |= layer.value
+        self.origins = {key: origin for key, origin in self.origins.items() if key[depth] not in layer.value}
+        self.origins |= {(*base, name): layer.place_of((*place, name), place) for name in layer.value}
+        inside = ((key[len(place) :], origin) for key, origin in layer.origins.items())
+        self.origins |= {(*base, *path): origin for path, origin in inside if path}
 
 
 def settings_of(recipe: Recipe, overrides: Overrides, faults: FaultList) -> Settings:
@@ -73,14 +111,17 @@ def settings_of(recipe: Recipe, overrides: Overrides, faults: FaultList) -> Sett
             )
         else:
             base = ("sets", overrides.set_name)
-            values |= {name: Setting(value, (*base, "values", name)) for name, value in chosen.values.items()}
+            values |= _replaced(values, chosen.values, (*base, "values"))
             axes |= {name: _axis(items, (*base, "axes", name)) for name, items in chosen.axes.items()}
     _check_overrides(recipe, overrides, faults)
-    values |= {
-        name: Setting(overrides.values[name], (REQUEST, "values", name)) for name in overrides.values if name in values
-    }
+    values |= _replaced(values, overrides.values, (REQUEST, "values"))
     axes |= {name: _axis(items, (REQUEST, "axes", name)) for name, items in overrides.axes.items() if name in axes}
     return Settings(values, axes)
+
+
+def _replaced(values: Mapping[str, Setting], given: Mapping[str, Any], base: Key) -> dict[str, Setting]:
+    """The settings that ``given`` changes; names that do not exist are told elsewhere."""
+    return {name: values[name].replaced_by(value, (*base, name)) for name, value in given.items() if name in values}
 
 
 def _axis(items: Sequence[Any], key: Key) -> list[Setting]:
@@ -101,6 +142,9 @@ def _check_overrides(recipe: Recipe, overrides: Overrides, faults: FaultList) ->
                 check(value)
             except ValueError as error:
                 faults.add(key, str(error), value)
+            for member in unknown_members(known[name], value):
+                message = f"is not a member of values.{name}"
+                faults.add((*key, member), message, member, known_names(member, known[name]))
 
 
 @dataclass(frozen=True)
@@ -143,10 +187,33 @@ def resolve(value: Any, key: Key, at: Point, faults: FaultList) -> Resolved:
         except ValueError as error:
             faults.add(place, str(error), str(inner))
             return inner
-        origins[place] = (*setting.key, *reference.members)
+        origins[place] = setting.place_of(reference.members)
+        if not reference.members:
+            origins.update({(*place, name): key for name, key in setting.members.items()})
         return found
 
     return Resolved(replaced(value, key), origins)
+
+
+def resolve_params(base: Key, step: Step, at: Point, faults: FaultList) -> Resolved:
+    """The parameters of the step at ``base`` as one mapping: its layers from left to right, later keys win."""
+    place: Key = (*base, "params")
+    merged = Resolved({}, {})
+    for index, layer in enumerate(step.params):
+        key: Key = (*place, index)
+        resolved = resolve(layer, key, at, faults)
+        found = resolved.value
+        if isinstance(found, RecipeReference):  # it names nothing, which was told
+            merged.complete = False
+        elif not isinstance(found, dict):
+            message = f"{found!r:.100} is not a mapping of parameters, as {dotted(place)}"
+            faults.add(resolved.place_of(key, key), message, found, "a mapping")
+        elif len(found) > MAX_PARAMETERS:
+            message = f"has {len(found)} members; at most {MAX_PARAMETERS} parameters are allowed"
+            faults.add(resolved.place_of(key, key), message, None, f"at most {MAX_PARAMETERS} parameters")
+        else:
+            merged.merge(place, resolved, key)
+    return merged
 
 
 def _reference(value: Any) -> RecipeReference | None:

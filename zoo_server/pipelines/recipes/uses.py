@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from zoo_server.pipelines.recipes.faults import Key
 from zoo_server.pipelines.recipes.references import (
@@ -64,13 +65,15 @@ def _uses_in_inputs(base: Key, step: Step) -> Iterator[Use]:
 def uses_of_settings(name: str, step: Step) -> Iterator[Use]:
     """Every reference of a step to a value or an axis that is well formed."""
     base: Key = ("steps", name)
+    places: list[tuple[Key, Any]] = []
     for key, value in leaves(step.params, (*base, "params")):
         if looks_like_reference(value):
             try:
                 yield Use(key, parse_reference(value, roots=SETTINGS))
             except ValueError:
                 continue  # said where parameters are resolved
-    places = [((*base, "seed"), step.seed)]
+        places.append((key, value))
+    places.append(((*base, "seed"), step.seed))
     for index, gate in enumerate(step.gates):
         places.append(((*base, "gates", index, gate.rule), gate.limit))
     for port, bindings in step.inputs.items():
