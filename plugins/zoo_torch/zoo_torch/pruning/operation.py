@@ -15,6 +15,7 @@ from zoo_sdk.errors import InvalidInput
 from zoo_sdk.formats import Runtime
 from zoo_torch.devices import device_name, out_of_memory_is_said, prepare_device
 from zoo_torch.networks.architectures import Architecture
+from zoo_torch.networks.layouts import training_layout
 from zoo_torch.networks.weights import Weights, load_weights
 from zoo_torch.pruning.channel_map import channel_map, write_channel_map
 from zoo_torch.pruning.choice import Rule
@@ -191,7 +192,9 @@ class _Job:
             yield partial(self._batch_loss, batch)
 
     def _batch_loss(self, batch: Batch) -> Tensor:
-        logits: Tensor = self.network(as_inputs(batch, self.preprocessing, self.device))
+        layout = training_layout(self.network, self.device, channels_last=self.params.channels_last)
+        last = layout is torch.channels_last
+        logits: Tensor = self.network(as_inputs(batch, self.preprocessing, self.device, channels_last=last))
         return self._loss(logits.float(), batch)
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
