@@ -12,7 +12,7 @@ from bench.machine import usable_threads
 from bench.methods import distilling, pruning, quantizing, slimming, transformers
 from bench.methods.filling import Filling
 from bench.methods.records import Ledger
-from bench.methods.rendering import new_findings, render
+from bench.methods.rendering import new_findings, render, teacher_figures
 from bench.methods.tables import FIRST_SEED, Effort, MethodTable
 from bench.methods.workshop import Workshop
 from bench.operations import dataset_item
@@ -44,6 +44,7 @@ def run_table(
     filling.fill(deadline)
     records = filling.ledger.current(filling.digests())
     epochs = {arm.name: arm.making(seeds[0]).epochs for arm in table.arms}
+    findings.figures += teacher_figures(filling.teachers())
     render(table, records, findings, seeds=seeds, epochs=epochs)
     findings.notes += [f"Failed: {failure}" for failure in filling.failures]
     findings.notes += [note] if note else []

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.methods.latency import measure_times
-from bench.methods.records import Ledger, Record
+from bench.methods.making import Making
+from bench.methods.records import Ledger, Record, Times
 from bench.methods.tables import Arm, MethodTable
-from bench.methods.workshop import Workshop
+from bench.methods.workshop import Made, Workshop
 from bench.reporting import say
 from zoo_sdk.errors import ZooError
 
@@ -57,12 +58,27 @@ class Filling:
         making = arm.making(seed)
         made, item = self.workshop.make(making)
         baseline = self.workshop.make(self.table.arm(arm.baseline).making(seed))[1] if arm.baseline else None
+        return self._record(arm.name, making, made, measure_times(item, baseline) if arm.timed else {})
+
+    def teachers(self) -> list[Record]:
+        """Of the teachers that were made so far: the arms make them when they need them."""
+        found = []
+        for making in self.table.teachers:
+            name, digest = f"teacher {making.params['architecture']}", self.workshop.digest(making)
+            record = self.ledger.find(name, making.seed, digest)
+            if record is None and self.workshop.has(making):
+                record = self._record(name, making, self.workshop.make(making)[0], {})
+                self.ledger.add(record)
+            found += [record] if record else []
+        return found
+
+    def _record(self, name: str, making: Making, made: Made, latency: dict[int, Times]) -> Record:
         return Record(
-            arm=arm.name,
-            seed=seed,
+            arm=name,
+            seed=making.seed,
             digest=self.workshop.digest(making),
             measured=made.measured,
-            latency=measure_times(item, baseline) if arm.timed else {},
+            latency=latency,
             provenance=made.provenance,
         )
 

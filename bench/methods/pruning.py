@@ -44,7 +44,9 @@ def table(effort: Effort) -> MethodTable:
     claims = [Claim(_name(importance, 0.5, ensemble=True), "base", within=0.5) for importance in IMPORTANCES[:2]] + [
         Claim(_name("group_norm", ratio), _name("random", ratio)) for ratio in RATIOS
     ]
-    return MethodTable("pruning", COMPARES, tuple(arms), tuple(claims))
+    return MethodTable(
+        "pruning", COMPARES, tuple(arms), tuple(claims), tuple(source.making for source in teachers(effort))
+    )
 
 
 def _name(how: str, ratio: float, *, ensemble: bool = False) -> str:

@@ -51,7 +51,7 @@ def table(effort: Effort) -> MethodTable:
         Claim(_name(3, 4, taught=True), FLOAT, within=0.5),
         Claim(_name(8, 8), FLOAT, within=0.5),
     )
-    return MethodTable("quantization", COMPARES, tuple(arms), claims)
+    return MethodTable("quantization", COMPARES, tuple(arms), claims, (teachers(effort)[0].making,))
 
 
 def _name(weight: int, activation: int, *, taught: bool = False) -> str:

@@ -100,6 +100,11 @@ def render(
     findings.raw["records"] = [record.model_dump(mode="json") for record in records]
 
 
+def teacher_figures(teachers: Sequence[Record]) -> list[Figure]:
+    """How good the teachers are."""
+    return [Figure(name=f"{record.arm}, top-1", value=record.measured["top1"], unit="%") for record in teachers]
+
+
 def new_findings(table: MethodTable, options: Mapping[str, object]) -> Findings:
     """Accuracy does not depend on other work on the machine, and latencies take turns."""
     return Findings(f"methods-{table.name}", table.compares, options, DISTRIBUTIONS, load_matters=False)

@@ -1,7 +1,7 @@
 """What a table is: arms, each with what it is compared with, and the claims that are judged."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.methods.making import Making
 
@@ -65,12 +65,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class MethodTable:
-    """A question, the arms that answer it (baselines before what is compared with them), and the claims."""
+    """A question, the arms that answer it (baselines before what is compared with them), the claims, the teachers."""
 
     name: str
     compares: str
     arms: tuple[Arm, ...]
     claims: tuple[Claim, ...]
+    teachers: tuple[Making, ...] = ()
 
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
@@ -81,4 +82,4 @@ class MethodTable:
         arms = tuple(arm for arm in self.arms if arm.few)
         names = {arm.name for arm in arms}
         claims = tuple(claim for claim in self.claims if {claim.arm, claim.against} <= names)
-        return MethodTable(self.name, self.compares, arms, claims)
+        return replace(self, arms=arms, claims=claims)

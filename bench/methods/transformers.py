@@ -41,4 +41,5 @@ def table(effort: Effort) -> MethodTable:
         Arm("ViTKD", taught(VITKD), ALONE, few=True),
         Arm("ViTKD and NKD", taught(BOTH), ALONE),
     )
-    return MethodTable("transformers", COMPARES, arms, (Claim("ViTKD", ALONE), Claim("ViTKD and NKD", ALONE)))
+    claims = (Claim("ViTKD", ALONE), Claim("ViTKD and NKD", ALONE))
+    return MethodTable("transformers", COMPARES, arms, claims, (teacher,))

@@ -66,6 +66,10 @@ class Workshop:
         """The making's digest on this data."""
         return making.digest(self.data_digest)
 
+    def has(self, making: Making) -> bool:
+        """Whether it was made before."""
+        return (self.cache / self.digest(making)[:32] / MADE).is_file()
+
     def make(self, making: Making, formats: Sequence[str] = ("safetensors",)) -> tuple[Made, InputItem]:
         """What the making makes, from the cache if it was made before; the item is of the first format that it has.
 

@@ -55,6 +55,18 @@ def test_every_run_is_done_once_and_recorded_with_its_cost(tmp_path: Path, monke
     again.fill(float("inf"))
 
 
+def test_a_teacher_is_told_once_the_arms_have_needed_it(tmp_path: Path) -> None:
+    teacher = _alone(0)
+    filling = _filling(tmp_path, replace(TABLE, teachers=(teacher,)))
+    assert filling.teachers() == []
+    filling.fill(float("inf"))
+    (record,) = filling.teachers()
+    assert record.arm == "teacher zoo:conv_tiny"
+    again = _filling(tmp_path, filling.table)
+    assert again.teachers() == [record]
+    assert again.ledger.path.read_text().count("teacher") == 1
+
+
 def test_a_network_that_was_made_before_is_taken_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
