@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 from bench.figures import Figure, Goal, Sample, number_text, ratios
 from bench.methods.records import Record
@@ -30,9 +30,9 @@ class Row:
         return Sample(values=tuple(self.records[seed].measured["top1"] for seed in seeds))
 
     def measured(self, name: str) -> float | None:
-        """The median over the seeds of a measurement, None where the operation does not make it."""
+        """The mean over the seeds of a measurement, None where the operation does not make it."""
         values = [record.measured[name] for record in self.records.values() if name in record.measured]
-        return median(values) if values else None
+        return mean(values) if values else None
 
 
 @dataclass(frozen=True)
