@@ -25,6 +25,7 @@ QUICK: Mapping[str, tuple[str, ...]] = {
     "transfer": ("--size-mib", "64", "--repeats", "1"),
     "quantization": ("--few", "--epochs", "1", "--limit-samples", "1000", "--rounds", "2", "--seconds", "0.05"),
     "distillation": ("--few", "--epochs", "1", "--limit-samples", "1000", "--seeds", "2"),
+    "agreement": ("--few", "--measured-each", "1", "--calibration-each", "2"),
     "steps": ("--rounds", "1", "--steps", "2"),
     "methods": ("--quick",),
 }
