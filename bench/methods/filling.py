@@ -9,6 +9,7 @@ from bench.methods.making import Making
 from bench.methods.records import Ledger, Record, Times
 from bench.methods.tables import Arm, MethodTable
 from bench.methods.workshop import Made, Workshop
+from bench.operations import size_of
 from bench.reporting import say
 from zoo_sdk.errors import ZooError
 
@@ -58,6 +59,9 @@ class Filling:
         making = arm.making(seed)
         made, item = self.workshop.make(making)
         baseline = self.workshop.make(self.table.arm(arm.baseline).making(seed))[1] if arm.baseline else None
+        # The operation measures the size of each of its files; the table is about the weights that go on.
+        measured = {**made.measured, "size_bytes": float(size_of(item))}
+        made = made.model_copy(update={"measured": measured})
         return self._record(arm.name, making, made, measure_times(item, baseline) if arm.timed else {})
 
     def teachers(self) -> list[Record]:
