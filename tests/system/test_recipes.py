@@ -14,8 +14,10 @@ from .running_zoo import TEAM, RunningZoo
 pytestmark = pytest.mark.timeout(600)
 RECIPE = Path(__file__).parents[2] / "recipes" / "resnet50-slim.yaml"
 TINY: dict[str, Any] = {
-    "limit_samples": 256, "limit_test_samples": 128, "epochs": 1, "student_epochs": 2, "student_milestones": [1],
-    "batch_size": 64, "warmup_epochs": 0, "allowed_drop": 100,
+    "pictures": {"limit_samples": 256, "limit_test_samples": 128},
+    "training": {"epochs": 1, "batch_size": 64, "warmup_epochs": 0},
+    "distillation": {"epochs": 2, "milestones": [1]},
+    "allowed_drop": 100,
 }  # fmt: skip
 """Of the small set: enough for every operation to be run, too little to learn anything."""
 STEPS = ("base", "teacher-a", "teacher-b", "prune", "student", "check-base", "check")

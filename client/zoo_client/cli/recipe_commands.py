@@ -108,7 +108,7 @@ def plan_command(
     recipe,
     "run",
     "zoo recipe run recipes/resnet50-distill.yaml --set small --input data=vision/fashion-mnist@1",
-    "zoo recipe run recipes/resnet50-slim.yaml -s full -i data=vision/imagenet@1 --value epochs=120 --detach",
+    "zoo recipe run recipes/resnet50-slim.yaml -s full -i data=vision/imagenet@1 --value training.epochs=120 --detach",
 )
 def run_command(  # noqa: PLR0913  one option for each field of the request
     context: typer.Context,
