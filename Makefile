@@ -3,8 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 HOME_DIR := $(or $(ZOO_HOME),.zoo)
-DISTRIBUTIONS := sdk . client workers vision plugins/zoo_torch plugins/zoo_onnxruntime plugins/zoo_openvino onebox demo
-SOURCES := zoo_server sdk client workers vision plugins onebox demo bench tests manage.py
+DISTRIBUTIONS := sdk inspection . client workers vision plugins/zoo_torch plugins/zoo_onnxruntime plugins/zoo_openvino onebox demo
+SOURCES := zoo_server sdk inspection client workers vision plugins onebox demo bench tests manage.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -36,7 +36,7 @@ check: install ## ruff, mypy, import-linter, migrations, OpenAPI, spelling
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/lint-imports
-	@$(BIN)/mypy zoo_server sdk/zoo_sdk client/zoo_client workers/zoo_worker vision/zoo_vision onebox/zoo_onebox demo/zoo_demo
+	@$(BIN)/mypy zoo_server sdk/zoo_sdk inspection/zoo_inspection client/zoo_client workers/zoo_worker vision/zoo_vision onebox/zoo_onebox demo/zoo_demo
 	@$(BIN)/python -m pytest -q tests/architecture/test_checked_in.py
 	@$(BIN)/codespell $(SOURCES) docs README.md ARCHITECTURE.md
 	@echo "All checks passed."

@@ -13,9 +13,10 @@ COPY constraints.txt ./
 
 FROM build AS build-server
 COPY sdk sdk
+COPY inspection inspection
 COPY zoo_server zoo_server
 COPY pyproject.toml manage.py ./
-RUN pip install --constraint constraints.txt ./sdk .
+RUN pip install --constraint constraints.txt ./sdk ./inspection .
 
 FROM build AS build-mlflow
 RUN pip install --constraint constraints.txt mlflow psycopg2-binary

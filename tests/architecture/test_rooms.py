@@ -15,18 +15,19 @@ import pytest
 from zoo_sdk.environment import VARIABLES
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("sdk", "client", "workers", "vision", "onebox", "demo", "plugins")
+FOLDERS = ("sdk", "inspection", "client", "workers", "vision", "onebox", "demo", "plugins")
 """Beside ``zoo_server`` at the root: where the rooms' distributions lie."""
 MAY_IMPORT = {
     "zoo_sdk": set(),
-    "zoo_server": {"zoo_sdk"},
-    "zoo_worker": {"zoo_sdk", "zoo_client"},
-    "zoo_client": {"zoo_sdk"},
+    "zoo_inspection": {"zoo_sdk"},
+    "zoo_server": {"zoo_sdk", "zoo_inspection"},
+    "zoo_worker": {"zoo_sdk", "zoo_inspection", "zoo_client"},
+    "zoo_client": {"zoo_sdk", "zoo_inspection"},
     "zoo_vision": {"zoo_sdk"},
-    "zoo_onebox": {"zoo_sdk", "zoo_client"},
-    "zoo_demo": {"zoo_sdk", "zoo_client", "zoo_onebox"},
+    "zoo_onebox": {"zoo_sdk", "zoo_inspection", "zoo_client"},
+    "zoo_demo": {"zoo_sdk", "zoo_inspection", "zoo_client", "zoo_onebox"},
 }
-PLUGINS_MAY_IMPORT = {"zoo_sdk", "zoo_vision"}
+PLUGINS_MAY_IMPORT = {"zoo_sdk", "zoo_inspection", "zoo_vision"}
 LINES, LINES_OF_TESTS = 400, 450
 """A test file may hold a longer list of facts."""
 LONGER_FILES: dict[str, str] = {}

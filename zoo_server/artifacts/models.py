@@ -10,7 +10,7 @@ from zoo_server.rest.identifiers import new_id
 class Blob(models.Model):
     """Bytes that the store holds under their digest; made only after they were hashed here and made durable.
 
-    ``format`` and ``findings`` come from looking at the bytes without executing them (see ``inspection``).
+    ``format`` and ``findings`` come from looking at the bytes without executing them (see ``zoo_inspection``).
     """
 
     sha256 = models.CharField(max_length=71, primary_key=True)

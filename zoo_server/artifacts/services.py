@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from zoo_inspection import inspect
 from zoo_sdk.errors import Conflict, IntegrityError, InvalidInput, PermissionDenied
 from zoo_server.accounts.models import Team
-from zoo_server.artifacts.inspection import inspect_file
 from zoo_server.artifacts.models import Blob, Holding, Upload
 from zoo_server.artifacts.running_digests import RunningDigests
 from zoo_server.artifacts.selectors import blob_store, stored_bytes, upload_for
@@ -311,7 +311,7 @@ def _whole_digest(upload: Upload, file: SessionFile) -> str:
 
 
 def _keep(principal: Principal, upload: Upload, file: SessionFile, digest: str) -> None:
-    found = inspect_file(file.path, filename=upload.filename)
+    found = inspect(file.path, name=upload.filename)
     file.keep_as(digest)
     with transaction.atomic():
         blob, _ = Blob.objects.get_or_create(
