@@ -7,6 +7,8 @@
     │   └── NotSignedIn       no token, or one that the registry does not accept
     ├── NotFound
     │   └── Gone              it was withdrawn (410)
+    ├── Conflict
+    │   └── NotMirrored       the registry has only the file's address
     ├── Unavailable
     │   └── Unreachable       no answer from that address
     ├── NoRoom                the registry's disk or quota is full, or the file is too large (413, 507)
@@ -32,6 +34,12 @@ class Gone(errors.NotFound):
     """It existed and was withdrawn; its history is still there."""
 
     code = "gone"
+
+
+class NotMirrored(errors.Conflict):
+    """The registry knows the file's address, but does not have its bytes."""
+
+    code = "not-mirrored"
 
 
 class Unreachable(errors.Unavailable):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zoo_client.errors import Gone
+from zoo_client.errors import Gone, NotMirrored
 from zoo_client.folders import MANIFEST_NAME, check_names, destination_below
 from zoo_client.records import FileRecord, Version
 from zoo_client.transfer.digests import Progress, digest_of_file, ignore_progress
@@ -78,6 +78,7 @@ def pull_version(
 
     Raises:
         Gone: the version was withdrawn.
+        NotMirrored: a file is only at its remote address.
         IntegrityError: the server sent other bytes than it promised.
         InvalidInput: the server lists a name that does not stay below ``folder``.
 
@@ -86,7 +87,7 @@ def pull_version(
         raise Gone(
             f"{version['reference']} was withdrawn.", hint=f"`zoo versions show {version['reference']}` tells why."
         )
-    files = _chosen(version, only)
+    files = held_files(version["reference"], _chosen(version, only))
     check_names(file["path"] for file in files)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -111,6 +112,18 @@ def pull_version(
     _write_manifest(folder, manifest)
     got = [size for size in sizes if size >= 0]
     return Pulled(folder, manifest, len(got), sum(got))
+
+
+def held_files(reference: str, files: list[FileRecord]) -> list[FileRecord]:
+    """``files`` if the registry has the bytes of all of them; raises :class:`NotMirrored` otherwise."""
+    away = [file for file in files if not file.get("mirrored", True)]
+    if away:
+        raise NotMirrored(
+            f"{reference} is not mirrored: {away[0]['path']!r} is only at {away[0].get('address')}.",
+            hint=f"`zoo catalog fetch {reference.partition('@')[0]}` brings it to the registry.",
+            facts={"reference": reference, "addresses": [file.get("address") for file in away]},
+        )
+    return files
 
 
 def _chosen(version: Version, only: str | None) -> list[FileRecord]:

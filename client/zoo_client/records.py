@@ -29,13 +29,17 @@ class Repository(TypedDict):
 
 
 class FileRecord(TypedDict):
-    """A file of a version."""
+    """A file of a version.  While it is not ``mirrored``, its digest and size may be None: see ``held_files``."""
 
     path: str
     sha256: str
     size: int
     format: NotRequired[str]
     findings: NotRequired[list[Any]]
+    mirrored: NotRequired[bool]
+    address: NotRequired[str | None]
+    label: NotRequired[str | None]
+    mirror: NotRequired[dict[str, Any] | None]
 
 
 class Parent(TypedDict):
@@ -79,6 +83,7 @@ class Version(TypedDict):
     state: str
     digest: str
     size: int
+    mirrored: NotRequired[bool]
     notes: str
     dataset: dict[str, Any] | None
     created_by: str

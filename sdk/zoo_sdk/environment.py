@@ -28,6 +28,10 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_S3_ACCESS_KEY_ID": "S3 access key.",
         "ZOO_S3_SECRET_ACCESS_KEY": "S3 secret key.",
         "ZOO_LEASE_SECONDS": "Seconds that a job's lease lasts without a heartbeat (default 60).",
+        "ZOO_CATALOGS_DIR": "Folder of the catalogues that the registry knows by name (default: catalogs beside it).",
+        "ZOO_MIRROR_HOSTS": "Hosts, separated by commas, from which files of catalogues may be fetched; * is allowed.",
+        "ZOO_MIRROR_NETWORKS": "Networks that are not public from which they may be fetched too, such as 10.0.0.0/8.",
+        "ZOO_MIRROR_LIMIT_GIB": "Largest file of a catalogue that is fetched, in GiB (default 20).",
         "ZOO_DEBUG": "1: Django's debug mode; never in production.",
     }
 )

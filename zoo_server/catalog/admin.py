@@ -16,8 +16,10 @@ from zoo_server.catalog.models import (
     Alias,
     AliasMove,
     Artifact,
+    CatalogueEntry,
     LineageEdge,
     Metric,
+    Mirror,
     Repository,
     StateChange,
     StrategyStep,
@@ -59,7 +61,7 @@ class FileInline(ReadOnlyInline):
     """Files."""
 
     model = VersionFile
-    fields = ("path", "blob", "artifact")
+    fields = ("path", "blob", "address", "artifact")
     related = ("blob", "artifact__version__repository__team")
 
 
@@ -182,13 +184,51 @@ class ArtifactAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
 
+class NotMirroredFilter(admin.SimpleListFilter):
+    """Remote files, by whether their bytes are here."""
+
+    title = "remote files"
+    parameter_name = "remote"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("away", "not mirrored"), ("here", "mirrored")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.exclude(address="").filter(blob__isnull=self.value() == "away")
+
+
+@admin.register(Mirror)
+class MirrorAdmin(ReadOnlyAdmin):
+    """Fetching of remote files."""
+
+    list_display = ("file", "state", "tries", "requested_by", "error", "updated_at")
+    list_filter = ("state",)
+    list_select_related = ("file", "requested_by")
+    search_fields = ("file__address", "file__version__repository__name")
+    ordering = ("-id",)
+
+
+@admin.register(CatalogueEntry)
+class CatalogueEntryAdmin(ReadOnlyAdmin):
+    """What was imported from catalogues."""
+
+    list_display = ("catalogue", "key", "team", "version", "imported_at")
+    list_filter = ("catalogue",)
+    list_select_related = ("team", "version__repository__team")
+    search_fields = ("key",)
+    ordering = ("-id",)
+
+
 @admin.register(VersionFile)
 class VersionFileAdmin(ReadOnlyAdmin):
     """Files of versions."""
 
-    list_display = ("path", "version", "blob")
+    list_display = ("path", "version", "blob", "address")
+    list_filter = (NotMirroredFilter,)
     list_select_related = ("version__repository__team", "blob")
-    search_fields = ("path", "blob__sha256", "version__repository__name")
+    search_fields = ("path", "blob__sha256", "version__repository__name", "address")
     ordering = ("-id",)
 
 

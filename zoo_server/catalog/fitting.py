@@ -46,14 +46,17 @@ OTHER_FILES: Mapping[str, frozenset[str]] = MappingProxyType(
 """The same for the files after the first, where they may differ: weights beside a graph are plain bytes."""
 
 
-def check_fits(description: ArtifactDescription, blobs: Sequence[Blob]) -> None:
-    """Raise :class:`InvalidInput` unless each file's bytes may be part of an artifact of the declared format."""
+def check_fits(description: ArtifactDescription, blobs: Sequence[Blob | None]) -> None:
+    """Raise :class:`InvalidInput` unless each file's bytes may be part of an artifact of the declared format.
+
+    None stands for a file that is not here; it is checked once it is.
+    """
     declared = description.format
     if declared == "opaque":
         return
     for index, (path, blob) in enumerate(zip(description.files, blobs, strict=True)):
         allowed = MAIN_FILE[declared] if index == 0 else OTHER_FILES.get(declared, MAIN_FILE[declared])
-        if blob.format not in allowed:
+        if blob is not None and blob.format not in allowed:
             raise InvalidInput(
                 f"{path!r} was declared {declared}, but its bytes are {blob.format}.",
                 hint=f"Declare it as {blob.format}, or upload a file that is {' or '.join(sorted(allowed))}.",

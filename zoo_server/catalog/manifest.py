@@ -7,23 +7,23 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from zoo_server.catalog.models import Artifact, LineageEdge, Version
+from zoo_server.catalog.models import Artifact, LineageEdge, Version, VersionFile
 
 MANIFEST_VERSION = 1
 
 
 def manifest_of(version: Version) -> dict[str, Any]:
     """Files, artifacts, strategy, lineage and data set description of a version, in a fixed order (five queries)."""
-    files = list(version.files.order_by("position", "path").values_list("path", "blob_id", "blob__size", "artifact_id"))
+    files = list(version.files.select_related("blob").order_by("position", "path"))
     paths: dict[Any, list[str]] = {}
-    for path, _, _, artifact_id in files:
-        paths.setdefault(artifact_id, []).append(path)
+    for file in files:
+        paths.setdefault(file.artifact_id, []).append(file.path)
     edges = version.parent_edges.select_related("parent__repository__team")
     return {
         "manifest": MANIFEST_VERSION,
         "kind": version.repository.kind,
         "reference": str(version),
-        "files": [{"path": path, "sha256": digest, "size": size} for path, digest, size, _ in sorted(files)],
+        "files": [_file(file) for file in sorted(files, key=lambda file: file.path)],
         "artifacts": [_artifact(artifact, paths.get(artifact.pk, [])) for artifact in version.artifacts.all()],
         "strategy": [
             {
@@ -48,6 +48,15 @@ def manifest_digest(manifest: dict[str, Any]) -> str:
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and without spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _file(file: VersionFile) -> dict[str, Any]:
+    """What is said about a file when the version is sealed: of a remote one its address, mirrored or not."""
+    if file.address:
+        declared = {"sha256": file.declared_sha256 or None, "size": file.declared_size}
+        return {"path": file.path, "address": file.address, "label": file.label, **declared}
+    blob = file.held()
+    return {"path": file.path, "sha256": blob.sha256, "size": blob.size}
 
 
 def _artifact(artifact: Artifact, paths: list[str]) -> dict[str, Any]:

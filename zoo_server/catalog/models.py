@@ -21,6 +21,7 @@ from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Q
 
+from zoo_sdk.errors import Conflict
 from zoo_sdk.vocabulary import (
     LineageRole,
     MetricSource,
@@ -31,7 +32,7 @@ from zoo_sdk.vocabulary import (
     Visibility,
 )
 from zoo_server.accounts.models import Team
-from zoo_server.artifacts.models import Blob
+from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.identifiers import new_id
 
@@ -45,6 +46,12 @@ ARROWS: Mapping[VersionState, tuple[VersionState, ...]] = MappingProxyType(
     }
 )
 """From which state a version may go to which."""
+
+
+class NotMirrored(Conflict):
+    """The bytes of a file are at its remote address only."""
+
+    code = "not-mirrored"
 
 
 class Repository(models.Model):
@@ -150,7 +157,11 @@ class Artifact(models.Model):
 
 
 class VersionFile(models.Model):
-    """A file of a version under a safe relative path; ``artifact`` is the one that it is part of, if any."""
+    """A file of a version under a safe relative path; ``artifact`` is the one that it is part of, if any.
+
+    A file of a catalogue is a remote reference: it has an ``address``, and no ``blob`` until it is mirrored.  Its blob
+    may then be set once, also when the version is sealed (trigger in migration 0004); it never changes afterwards.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="files")
@@ -159,14 +170,92 @@ class VersionFile(models.Model):
     path = models.CharField(
         max_length=400, db_collation="C"
     )  # bytewise order, and its index finds what lies in a folder
-    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="files")
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="files", null=True, blank=True)
+    address = models.CharField(max_length=1000, blank=True)
+    label = models.CharField(max_length=40, blank=True, help_text="What its catalogue calls the format, such as h5.")
+    declared_sha256 = models.CharField(max_length=71, blank=True)
+    declared_size = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["version", "path"], name="one_file_per_path")]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "path"], name="one_file_per_path"),
+            models.CheckConstraint(
+                condition=Q(blob__isnull=False) | ~Q(address=""), name="file_is_here_or_has_an_address"
+            ),
+        ]
+        indexes = [models.Index(fields=["address"], condition=~Q(address=""), name="file_by_address")]
         ordering = ["position", "path"]
 
     def __str__(self) -> str:
         return self.path
+
+    def held(self) -> Blob:
+        """Its bytes; raises :class:`NotMirrored` while they are only at its address."""
+        if self.blob is None:
+            raise NotMirrored(
+                f"{self.path!r} is not mirrored: its bytes are only at {self.address}.",
+                hint="`zoo catalog fetch TEAM/NAME` brings them here; then try again.",
+                facts={"path": self.path, "address": self.address},
+            )
+        return self.blob
+
+
+class Mirror(models.Model):
+    """Fetching of one remote file: ``queued -> fetching -> done | failed``, ``fetching | failed -> queued``.
+
+    ``upload`` holds what has arrived; ``validator`` is the ETag or Last-Modified by which the server is asked whether
+    its file is still the same.  ``requested_by`` is on whose behalf it is fetched, with the ``scopes`` of then.
+    """
+
+    class State(models.TextChoices):
+        """Where the fetching is."""
+
+        QUEUED = "queued"
+        FETCHING = "fetching"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    file = models.OneToOneField(VersionFile, on_delete=models.CASCADE, related_name="mirror")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    scopes = ArrayField(models.CharField(max_length=20), default=list)
+    upload = models.ForeignKey(Upload, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    validator = models.CharField(max_length=300, blank=True)
+    tries = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField()
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "due_at"], name="mirror_by_due_time")]
+
+    def __str__(self) -> str:
+        return f"{self.file.address}: {self.state}"
+
+
+class CatalogueEntry(models.Model):
+    """What an import made of one row of a catalogue, so that importing it again makes nothing twice.
+
+    ``digest`` is that of the row's description; when it changes, the row gets a new version.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="catalogue_entries")
+    catalogue = models.CharField(max_length=96)
+    key = models.CharField(max_length=200)
+    digest = models.CharField(max_length=71)
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="catalogue_entries")
+    imported_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "catalogue entries"
+        constraints = [models.UniqueConstraint(fields=["team", "catalogue", "key"], name="one_entry_per_row")]
+
+    def __str__(self) -> str:
+        return f"{self.catalogue}: {self.key}"
 
 
 class StrategyStep(models.Model):

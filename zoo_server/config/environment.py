@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from zoo_sdk.environment import check_environment
 from zoo_sdk.errors import InvalidInput
+
+CATALOGUES = Path(__file__).parents[2] / "catalogs"
+MIRROR_HOSTS = (
+    "adlik-models.oss-cn-beijing.aliyuncs.com,adlik-yolov5.oss-cn-beijing.aliyuncs.com,"
+    "github.com,*.githubusercontent.com,huggingface.co,*.huggingface.co,*.hf.co"
+)
+"""Where the files of the catalogues in ``catalogs/`` are, and where those hosts redirect to."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,10 @@ class Environment:
     store_quota_bytes: int | None
     mlflow_tracking_uri: str | None
     lease_seconds: int
+    catalogues_dir: Path
+    mirror_hosts: list[str]
+    mirror_networks: list[str]
+    mirror_limit_bytes: int
     debug: bool
 
 
@@ -46,6 +58,10 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
         lease_seconds=int(_number(environ, "ZOO_LEASE_SECONDS", 60)),
+        catalogues_dir=Path(environ.get("ZOO_CATALOGS_DIR", CATALOGUES)),
+        mirror_hosts=_words(environ.get("ZOO_MIRROR_HOSTS", MIRROR_HOSTS)),
+        mirror_networks=_networks(environ.get("ZOO_MIRROR_NETWORKS", "")),
+        mirror_limit_bytes=int(_number(environ, "ZOO_MIRROR_LIMIT_GIB", 20) * 2**30),
         debug=debug,
     )
 
@@ -59,6 +75,24 @@ def _refuse_s3(environ: Mapping[str, str]) -> None:
             hint="Unset them; ZOO_STORE_DIR names the folder.",
             facts={"field": given[0]},
         )
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip().lower() for word in text.split(",") if word.strip()]
+
+
+def _networks(text: str) -> list[str]:
+    words = _words(text)
+    for word in words:
+        try:
+            ip_network(word)
+        except ValueError as error:
+            raise InvalidInput(
+                f"ZOO_MIRROR_NETWORKS: {word!r} is not a network: {error}.",
+                hint="Write networks such as 10.20.0.0/16, separated by commas.",
+                facts={"field": "ZOO_MIRROR_NETWORKS"},
+            ) from error
+    return words
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -38,7 +38,7 @@ def _assigned(item: JobInput) -> AssignedInput:
         artifact=ArtifactDescription.model_validate(facts_of(item.artifact)) if item.artifact else None,
         dataset=DatasetDescription.model_validate(item.version.dataset) if item.version.dataset else None,
         weight=item.weight,
-        files=tuple(FileEntry(path=file.path, sha256=file.blob_id, size=file.blob.size) for file in files),
+        files=tuple(FileEntry(path=file.path, sha256=file.held().sha256, size=file.held().size) for file in files),
     )
 
 

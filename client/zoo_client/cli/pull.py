@@ -49,7 +49,7 @@ def pull_command(
     started = monotonic()
     with session.client() as client:
         _, version = client.find(ref, kind_option(kind))
-        size = sum(file["size"] for file in version["files"]) if "#" not in ref else None
+        size = sum(file["size"] or 0 for file in version["files"]) if "#" not in ref else None
         with session.bytes_bar(f"Fetching {version['reference']}", size) as progress:
             pulled = client.pull(ref, folder, kind=kind_option(kind), connections=connections, progress=progress)
     seconds = monotonic() - started

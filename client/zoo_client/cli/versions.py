@@ -11,7 +11,7 @@ from zoo_client.cli.output import fields, state_text, table
 from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, NameArgument, given, listed, more_note
 from zoo_client.cli.session import kind_option, session_of
 from zoo_client.cli.text import bytes_text, count_text, number_text, time_text
-from zoo_client.records import Version
+from zoo_client.records import FileRecord, Version
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import VersionState
 
@@ -57,7 +57,7 @@ def _table(rows: list[Any]) -> RenderableType:
                 state_text(row["state"]),
                 row.get("aliases", []),
                 [item["format"] for item in row.get("artifacts", [])],
-                bytes_text(row["size"]),
+                size_text(row),
                 time_text(row["created_at"]),
                 row["notes"],
             )
@@ -76,6 +76,11 @@ def show_command(context: typer.Context, ref: RefArgument, *, kind: KindOption =
     session.show(version, *_sections(version))
 
 
+def size_text(version: Version) -> str:
+    """The size of a version, or that its files are elsewhere."""
+    return bytes_text(version["size"]) if version.get("mirrored", True) else "not mirrored"
+
+
 def version_facts(version: Version) -> list[tuple[str, object]]:
     """The main facts of a version, as pairs."""
     dataset = version["dataset"]
@@ -84,7 +89,7 @@ def version_facts(version: Version) -> list[tuple[str, object]]:
         ("state", state_text(version["state"])),
         ("aliases", [f"@{name}" for name in version["aliases"]]),
         ("digest", version["digest"]),
-        ("size", f"{bytes_text(version['size'])} in {count_text(version['files'], 'file')}"),
+        ("size", f"{size_text(version)} in {count_text(version['files'], 'file')}"),
         (
             "data set",
             f"{dataset['format']}, {len(dataset['classes'])} classes, {', '.join(dataset['splits'])}"
@@ -123,10 +128,26 @@ def _artifacts(version: Version) -> RenderableType:
 
 def _files(version: Version) -> RenderableType:
     rows = [
-        (item["path"], bytes_text(item["size"]), item["sha256"][:19] + "…", _findings(item.get("findings", [])))
+        (
+            item["path"],
+            "" if item["size"] is None else bytes_text(item["size"]),
+            f"{item['sha256'][:19]}…" if item["sha256"] else "",
+            _findings(item.get("findings", [])),
+            _whereabouts(item),
+        )
         for item in version["files"][:50]
     ]
-    return table(("file", "size", "sha256", "findings"), rows, right=("size",))
+    return table(("file", "size", "sha256", "findings", "address"), rows, right=("size",))
+
+
+def _whereabouts(file: FileRecord) -> str:
+    """Where a remote file is, and whether its bytes are here as well."""
+    address = file.get("address") or ""
+    if not address or file.get("mirrored", True):
+        return address
+    mirror = file.get("mirror")
+    state = f", {mirror['state']}{': ' + mirror['error'] if mirror['error'] else ''}" if mirror else ""
+    return f"{address} (not mirrored{state})"
 
 
 def _findings(findings: list[Any]) -> str:

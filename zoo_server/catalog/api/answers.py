@@ -36,20 +36,38 @@ class RepositoryAnswer(_Answer):
     aliases: dict[str, int]
 
 
+class MirrorAnswer(_Answer):
+    """How far the fetching of a remote file is; ``done`` and ``total`` in bytes, ``error`` of the last try."""
+
+    state: str
+    done: int
+    total: int | None
+    error: str | None
+
+
 class FileAnswer(_Answer):
-    """A file; ``format`` and ``findings`` come from looking at its bytes."""
+    """A file; ``format`` and ``findings`` come from looking at its bytes.
+
+    One of a catalogue has an ``address``, and ``mirrored`` is false while its bytes are only there: then ``format`` is
+    null, ``sha256`` and ``size`` are what its catalogue declares.
+    """
 
     path: str
-    sha256: str
-    size: int
-    format: str
+    sha256: str | None
+    size: int | None
+    format: str | None
     findings: list[dict[str, Any]]
+    mirrored: bool
+    address: str | None
+    label: str | None
+    mirror: MirrorAnswer | None
 
 
 class ArtifactAnswer(ArtifactDescription):
-    """An artifact; ``size``: bytes of all its files."""
+    """An artifact; ``size``: bytes of all its files as far as it is known; ``mirrored``: all of them are here."""
 
     size: int
+    mirrored: bool
 
 
 class StepAnswer(_Answer):
@@ -102,7 +120,7 @@ class StateChangeAnswer(_Answer):
 
 
 class VersionAnswer(_Answer):
-    """A version with all that belongs to it."""
+    """A version with all that belongs to it; ``mirrored``: all its files are here."""
 
     id: UUID
     reference: str
@@ -113,6 +131,7 @@ class VersionAnswer(_Answer):
     state: str
     digest: str
     size: int
+    mirrored: bool
     notes: str
     dataset: DatasetDescription | None
     created_by: str

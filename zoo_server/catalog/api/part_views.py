@@ -71,7 +71,7 @@ class FileDetail(KindView):
                 facts={"state": version.state},
             )
         file = selectors.get_file(version=version, path=path)
-        return blob_response(request, blob=file.blob, filename=path.rsplit("/", 1)[-1])
+        return blob_response(request, blob=file.held(), filename=path.rsplit("/", 1)[-1])
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, path: str, **_: str) -> Response:

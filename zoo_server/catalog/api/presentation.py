@@ -15,6 +15,7 @@ from zoo_server.catalog.api.answers import (
     FileAnswer,
     HolderAnswer,
     MetricAnswer,
+    MirrorAnswer,
     ParentAnswer,
     RepositoryAnswer,
     StateChangeAnswer,
@@ -65,9 +66,36 @@ def describe_repository(repository: Repository) -> RepositoryAnswer:
 
 
 def describe_file(file: VersionFile) -> FileAnswer:
-    """A file with its blob."""
+    """A file with its blob, its mirror and the mirror's upload."""
     blob = file.blob
-    return FileAnswer(path=file.path, sha256=blob.sha256, size=blob.size, format=blob.format, findings=blob.findings)
+    return FileAnswer(
+        path=file.path,
+        sha256=blob.sha256 if blob else file.declared_sha256 or None,
+        size=_size(file),
+        format=blob.format if blob else None,
+        findings=blob.findings if blob else [],
+        mirrored=blob is not None,
+        address=file.address or None,
+        label=file.label or None,
+        mirror=describe_mirror(file) if file.address else None,
+    )
+
+
+def describe_mirror(file: VersionFile) -> MirrorAnswer | None:
+    """How far a remote file is; None when nobody asked for it."""
+    mirror = getattr(file, "mirror", None)
+    if mirror is None:
+        return None
+    size = _size(file)
+    upload = mirror.upload
+    done = (size or 0) if file.blob else upload.offset if upload else 0
+    return MirrorAnswer(
+        state=mirror.state, done=done, total=upload.size if upload else size, error=mirror.error or None
+    )
+
+
+def _size(file: VersionFile) -> int | None:
+    return file.blob.size if file.blob else file.declared_size
 
 
 def describe_artifact(artifact: Artifact) -> ArtifactAnswer:
@@ -77,7 +105,8 @@ def describe_artifact(artifact: Artifact) -> ArtifactAnswer:
     return ArtifactAnswer(
         **{name: getattr(artifact, name) for name in names},
         files=tuple(file.path for file in files),
-        size=sum(file.blob.size for file in files),
+        size=sum(_size(file) or 0 for file in files),
+        mirrored=all(file.blob_id is not None for file in files),
     )
 
 
@@ -125,16 +154,21 @@ def describe_metric(metric: Metric) -> MetricAnswer:
 def describe_version(version: Version) -> VersionAnswer:
     """A version of :func:`zoo_server.catalog.selectors.version_details` rows."""
     repository = version.repository
-    plain = ("id", "number", "state", "digest", "size", "notes", "created_at", "sealed_at", "dataset")
+    plain = ("id", "number", "state", "digest", "notes", "created_at", "sealed_at", "dataset")
+    files = sorted(version.files.all(), key=lambda file: file.path)
+    mirrored = all(file.blob_id is not None for file in files)
+    is_remote = any(file.address for file in files)
     return VersionAnswer(
         **{name: getattr(version, name) for name in plain},
         reference=str(version),
+        size=sum(_size(file) or 0 for file in files) if is_remote else version.size,
+        mirrored=mirrored,
         team=repository.team.name,
         name=repository.name,
         kind=repository.kind,
         created_by=_author(version.created_by),
         job=version.job_id,
-        files=[describe_file(file) for file in sorted(version.files.all(), key=lambda file: file.path)],
+        files=[describe_file(file) for file in files],
         artifacts=[describe_artifact(artifact) for artifact in version.artifacts.all()],
         strategy=[describe_step(step) for step in version.strategy.all()],
         parents=[describe_parent(edge) for edge in version.parent_edges.all()],

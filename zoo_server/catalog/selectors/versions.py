@@ -64,7 +64,7 @@ def version_details(versions: QuerySet[Version], *, principal: Principal) -> Que
     """
     seen = Version.objects.filter(pk__in=visible_versions(principal=principal).values("pk"))
     seen = seen.select_related("repository__team")
-    files = VersionFile.objects.select_related("blob")
+    files = VersionFile.objects.select_related("blob", "mirror__upload")
     return versions.select_related("repository__team", "created_by").prefetch_related(
         Prefetch("files", files),
         Prefetch("artifacts", Artifact.objects.prefetch_related(Prefetch("files", files))),

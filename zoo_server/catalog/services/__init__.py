@@ -1,7 +1,14 @@
 """Every write to the catalogue: each service authorises, changes and records an audit event in one transaction."""
 
 from zoo_server.catalog.services.aliases import remove_alias, set_alias
-from zoo_server.catalog.services.files import add_artifact, add_file, add_held_file, add_uploaded_file, remove_file
+from zoo_server.catalog.services.files import (
+    add_artifact,
+    add_file,
+    add_held_file,
+    add_remote_file,
+    add_uploaded_file,
+    remove_file,
+)
 from zoo_server.catalog.services.lineage import add_parent, inherit_strategy, set_strategy
 from zoo_server.catalog.services.metrics import add_metric
 from zoo_server.catalog.services.repositories import create_repository, update_repository
@@ -14,6 +21,7 @@ __all__ = [
     "add_held_file",
     "add_metric",
     "add_parent",
+    "add_remote_file",
     "add_uploaded_file",
     "approve_version",
     "create_repository",

@@ -1,5 +1,6 @@
 """Putting files into a draft, and saying what they are."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from zoo_sdk.vocabulary import RepositoryKind, Scope
 from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.artifacts.selectors import held_blob, upload_for
 from zoo_server.audit.services import record_event
+from zoo_server.catalog.addresses import checked_address
 from zoo_server.catalog.fitting import check_fits
 from zoo_server.catalog.models import Artifact, Version, VersionFile
 from zoo_server.catalog.services.authorisation import locked_draft, require
@@ -20,6 +22,15 @@ from zoo_server.rest.principals import Principal
 MAX_FILES = 100_000
 """Files of one version (ImageNet's validation pictures are 50,000)."""
 MAX_ARTIFACTS = 1000
+
+
+@dataclass(frozen=True)
+class RemoteDeclaration:
+    """What is said of bytes that are elsewhere: the format's usual name there; digest and size where they are known."""
+
+    label: str
+    sha256: str | None = None
+    size: int | None = None
 
 
 def add_file(*, principal: Principal, version: Version, path: str, blob: Blob) -> VersionFile:
@@ -64,6 +75,33 @@ def add_held_file(*, principal: Principal, version: Version, path: str, sha256: 
     return add_file(principal=principal, version=version, path=path, blob=blob)
 
 
+def add_remote_file(
+    *, principal: Principal, version: Version, path: str, address: str, declared: RemoteDeclaration
+) -> VersionFile:
+    """Put a reference into a draft: the bytes stay at ``address`` until somebody has them mirrored.
+
+    Raises:
+        InvalidInput: the path is not safe, or the address is none that could ever be fetched.
+        Conflict: the path is taken, or the version is sealed.
+
+    """
+    checked_path(path)
+    checked_address(address)
+    with transaction.atomic():
+        draft = locked_draft(principal=principal, version=version)
+        _check_room(draft, path)
+        file = VersionFile.objects.create(
+            version=draft,
+            path=path,
+            address=address,
+            label=declared.label,
+            declared_sha256=declared.sha256 or "",
+            declared_size=declared.size,
+        )
+        _record(principal, "file.referenced", draft, {"path": path, "address": address})
+    return file
+
+
 def remove_file(*, principal: Principal, version: Version, path: str) -> None:
     """Take a file out of a draft, and with it the artifact that it is part of."""
     with transaction.atomic():
@@ -89,7 +127,7 @@ def add_artifact(*, principal: Principal, version: Version, description: Artifac
     with transaction.atomic():
         draft = locked_draft(principal=principal, version=version)
         files = _files_of(draft, description)
-        check_fits(description, [file.blob for file in files])
+        check_fits(description, [file.blob for file in files])  # a remote file is checked when it is mirrored
         position = draft.artifacts.count()
         if position >= MAX_ARTIFACTS:
             raise InvalidInput(f"{draft} has {position} artifacts, which is the most.")

@@ -45,7 +45,7 @@ def seal_version(*, principal: Principal, version: Version, comment: str = "") -
             _check_dataset(draft, [file["path"] for file in manifest["files"]])
         facts = {
             "digest": manifest_digest(manifest),
-            "size": sum(file["size"] for file in manifest["files"]),
+            "size": sum(file["size"] or 0 for file in manifest["files"]),
             "sealed_at": timezone.now(),
         }
         details = {"digest": facts["digest"], "files": len(manifest["files"])}
@@ -53,7 +53,7 @@ def seal_version(*, principal: Principal, version: Version, comment: str = "") -
 
 
 def approve_version(*, principal: Principal, version: Version, comment: str = "") -> Version:
-    """``candidate | deprecated -> approved``; refused while a file has a dangerous finding."""
+    """``candidate | deprecated -> approved``; refused while a file has a dangerous finding or is not mirrored."""
     require(principal=principal, repository=version.repository, scope=Scope.CURATE)
     with transaction.atomic():
         current = _expect(version, VersionState.APPROVED)
@@ -120,7 +120,7 @@ def _move(
 
 def _check_findings(version: Version) -> None:
     for file in version.files.select_related("blob").exclude(blob__findings=[]):
-        for finding in file.blob.findings:
+        for finding in file.held().findings:
             if finding.get("severity") == DANGEROUS:
                 raise Conflict(
                     f"{version} cannot be approved: {file.path!r} is dangerous: {finding.get('reason', finding)}",

@@ -113,7 +113,7 @@ class InputBlobView(WorkerView):
         """Download a file of the job's inputs by its digest; 404 for any other digest."""
         principal = principal_of(request)
         file = selectors.input_blob(principal=principal, job_id=job_id, attempt=attempt, sha256=sha256)
-        return blob_response(request, blob=file.blob, filename=file.path.rsplit("/", 1)[-1])
+        return blob_response(request, blob=file.held(), filename=file.path.rsplit("/", 1)[-1])
 
 
 class AttemptUploadsView(WorkerView):

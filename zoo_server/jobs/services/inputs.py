@@ -138,6 +138,12 @@ def select_artifact(*, port: Port, version: Version, path: str | None) -> Artifa
 
 def _check_findings(version: Version, artifact: Artifact | None) -> None:
     owner = {"artifact": artifact} if artifact is not None else {"version": version}
+    away = VersionFile.objects.filter(**owner, blob=None).order_by("position", "path").first()
+    if away is not None:
+        raise _Refused(
+            f"{version} is not mirrored: {away.path} is only at {away.address}",
+            f"a version whose files are here: `zoo catalog fetch {version.repository}` brings them",
+        )
     dangerous = list(
         VersionFile.objects.filter(**owner, blob__findings__contains=[{"severity": DANGEROUS}])
         .values_list("path", flat=True)

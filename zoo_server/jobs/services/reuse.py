@@ -51,7 +51,7 @@ def reuse_result(*, principal: Principal, job: Job, cached: CachedResult) -> Job
 
 def _copied(work: Publication, source: Version, made_by: UUID) -> Version:
     """A draft in the job's target with everything that the source has."""
-    files = [(file.path, file.blob) for file in source.files.select_related("blob")]
+    files = [(file.path, file.held()) for file in source.files.select_related("blob")]
     artifacts = [
         ArtifactDescription.model_validate(facts_of(artifact))
         for artifact in source.artifacts.prefetch_related("files")
