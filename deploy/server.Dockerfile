@@ -33,6 +33,8 @@ CMD ["python", "-m", "mlflow", "server", "--host", "0.0.0.0", "--port", "5000", 
 
 FROM python AS server
 COPY --from=build-server /opt/zoo /opt/zoo
+COPY catalogs /usr/share/zoo/catalogs
+ENV ZOO_CATALOGS_DIR=/usr/share/zoo/catalogs
 RUN install -d -o zoo -g zoo -m 700 /var/lib/zoo /var/lib/zoo/store
 USER zoo
 WORKDIR /var/lib/zoo

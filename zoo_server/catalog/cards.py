@@ -28,7 +28,7 @@ class Card:
     tags: list[str] = field(default_factory=list)
 
 
-class _CardLoader(yaml.SafeLoader):
+class PlainYamlLoader(yaml.SafeLoader):
     """SafeLoader without aliases and with bounded depth; dates stay text."""
 
     depth = 0
@@ -45,7 +45,7 @@ class _CardLoader(yaml.SafeLoader):
         return node
 
 
-_CardLoader.yaml_implicit_resolvers = {
+PlainYamlLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -59,7 +59,7 @@ def parse_card(text: str) -> Card:
     if block is None:
         return Card()
     try:
-        content = yaml.load(block, Loader=_CardLoader)  # noqa: S506  a narrowed SafeLoader
+        content = yaml.load(block, Loader=PlainYamlLoader)  # noqa: S506  a narrowed SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _fault(f"has wrong YAML: {error.problem}", line=mark.line + 2 if mark else None) from error

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import URLPattern, path
 
 from zoo_sdk.vocabulary import RepositoryKind
-from zoo_server.catalog.api import part_views, repository_views, version_views
+from zoo_server.catalog.api import catalogue_views, part_views, repository_views, version_views
 from zoo_server.catalog.api.routes import KindView
 
 ROUTES: tuple[tuple[str, type[KindView], str], ...] = (
@@ -36,6 +36,8 @@ def _kind_routes(kind: RepositoryKind) -> Iterator[URLPattern]:
 
 urlpatterns = [
     path("metric-definitions", version_views.MetricDefinitions.as_view(), name="metric-definitions"),
+    path("catalogues", catalogue_views.CatalogueList.as_view(), name="catalogues"),
+    path("catalogues/import", catalogue_views.CatalogueImportView.as_view(), name="catalogue-import"),
     path("versions", version_views.Holders.as_view(), name="versions-with-digest"),
     *(route for kind in RepositoryKind for route in _kind_routes(kind)),
 ]

@@ -9,6 +9,7 @@ from zoo_server.catalog.services.files import (
     add_uploaded_file,
     remove_file,
 )
+from zoo_server.catalog.services.importing import import_catalogue
 from zoo_server.catalog.services.lineage import add_parent, inherit_strategy, set_strategy
 from zoo_server.catalog.services.metrics import add_metric
 from zoo_server.catalog.services.repositories import create_repository, update_repository
@@ -28,6 +29,7 @@ __all__ = [
     "create_version",
     "delete_version",
     "deprecate_version",
+    "import_catalogue",
     "inherit_strategy",
     "remove_alias",
     "remove_file",

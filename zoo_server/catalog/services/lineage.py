@@ -126,7 +126,7 @@ def _check_edge(
             raise InvalidInput(
                 f"{parent} is a {parent.repository.kind}: {role} needs a {needed}.", facts={"field": "role"}
             )
-    elif not _is_uri(external_uri):
+    elif not is_uri(external_uri):
         raise InvalidInput(
             f"{external_uri[:120]!r} is not a URI that a parent can have.",
             hint=f"Write a URI of at most 500 characters with one of these schemes: {', '.join(URI_SCHEMES)}.",
@@ -134,7 +134,8 @@ def _check_edge(
         )
 
 
-def _is_uri(text: str) -> bool:
+def is_uri(text: str) -> bool:
+    """Whether an external parent can be named so."""
     scheme, colon, rest = text.partition(":")
     return bool(colon and rest) and scheme in URI_SCHEMES and len(text) <= 500 and not re.search(r"[\s\x00-\x1f]", text)
 

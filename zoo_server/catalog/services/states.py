@@ -27,8 +27,10 @@ DANGEROUS = "dangerous"
 """The severity of a finding that keeps a version from being approved."""
 
 
-def seal_version(*, principal: Principal, version: Version, comment: str = "") -> Version:
+def seal_version(*, principal: Principal, version: Version, comment: str = "", may_be_empty: bool = False) -> Version:
     """Fix a draft for ever: ``draft -> candidate``, with the digest of its manifest and its size.
+
+    ``may_be_empty``: a row of a catalogue of which only the figures are known has no file.
 
     Raises:
         Conflict: it is not a draft.
@@ -39,7 +41,7 @@ def seal_version(*, principal: Principal, version: Version, comment: str = "") -
     with transaction.atomic():
         draft = _expect(version, VersionState.CANDIDATE)
         manifest = manifest_of(draft)
-        if not manifest["files"]:
+        if not manifest["files"] and not may_be_empty:
             raise InvalidInput(f"{draft} has no file.", hint="Add at least one before sealing it.")
         if draft.repository.kind == RepositoryKind.DATASET:
             _check_dataset(draft, [file["path"] for file in manifest["files"]])

@@ -1,0 +1,1 @@
+"""Catalogues: descriptions of existing zoos, read from YAML and made into versions of remote files."""
