@@ -12,7 +12,7 @@ MAX_DIGITS = 400
 
 
 def parse(data: bytes, *, what: str = "its JSON") -> Any:
-    """The parsed text.
+    """The parsed text, which must be UTF-8 (json itself would guess other encodings).
 
     Raises:
         Malformed: it is no JSON, is nested too deeply, or has numbers of absurd length.
@@ -24,7 +24,7 @@ def parse(data: bytes, *, what: str = "its JSON") -> Any:
     if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
         raise LimitReached(f"{what} has more than {MAX_VALUES} values")
     try:
-        return json.loads(data, parse_int=_whole)
+        return json.loads(data.decode(), parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"{what} is wrong: {str(error)[:150]}") from error
 

@@ -1,5 +1,6 @@
 """The entry: identify a file by its bytes, and let the reader of its format look at it within limits."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,8 @@ from zoo_inspection.reading import Section
 from zoo_inspection.texts import inspect_text
 from zoo_sdk.formats import FORMATS
 
+logger = logging.getLogger(__name__)
+OUR_FAULT = "the inspection itself failed"
 PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 CLAIMS = {
     suffix: {name for name, item in FORMATS.items() if suffix in item.suffixes}
@@ -111,10 +114,10 @@ def inspect(source: Path | BinaryIO, *, name: str = "", limits: Limits | None = 
     report = Report()
     with _opened(source) as stream:
         section = Section.whole(stream, Budget(limits or Limits()))
-        if section.size:
+        try:
             _look(section, report, PurePosixPath(name).suffix.lower())
-        else:
-            report.format = "text"
+        except LimitReached as reached:
+            report.suspicious(f"It was not looked at: {reached}.")
     _compare_with_name(report, name, section.size)
     _judge_shapes(report)
     return report.finished()
@@ -130,6 +133,9 @@ def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _look(section: Section, report: Report, suffix: str) -> None:
+    if not section.size:
+        report.format = "text"
+        return
     for magic, kind in PICTURES.items():
         if section.head().startswith(magic):
             report.format = kind
@@ -158,6 +164,11 @@ def _fill(probe: Probe, section: Section, report: Report) -> None:
         report.suspicious(f"It looks like {probe.title}, but {fault}.")
     except LimitReached as reached:
         report.suspicious(f"It looks like {probe.title}, but was not looked at whole: {reached}.")
+    except OSError:
+        raise
+    except Exception as error:
+        logger.exception("The inspection of %s failed", probe.title)
+        report.suspicious(f"It looks like {probe.title}; {OUR_FAULT} ({type(error).__name__}).")
 
 
 def _old_pickle(section: Section, report: Report) -> bool:

@@ -31,6 +31,9 @@ PLAIN_LOCATION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +@,=-]*")
 MAX_DEPTH = 32
 MAX_LOCATIONS = 64
 MAX_OPERATORS = 300
+MAX_INITIALISERS = 200_000
+MAX_VALUES = 10_000
+MAX_CALLS = 100_000
 MAX_OPSETS = 64
 MAX_METADATA = 32
 
@@ -46,6 +49,7 @@ class _State:
     calls: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
     producer: list[str] = field(default_factory=lambda: ["", ""])
     metadata: list[str] = field(default_factory=list)
+    function_nodes: int = 0
 
 
 def looks_like(section: Section) -> bool:
@@ -132,7 +136,9 @@ def _graph(state: _State, start: int, size: int, depth: int, *, main: bool = Fal
             _node(state, item, depth, caller=None)
         elif item.number == 5:
             initialised.add(_tensor(state, item, count=True))
-        elif item.number in {11, 12} and main and len(inputs) < 100_000:
+            if len(initialised) > MAX_INITIALISERS:
+                raise LimitReached(f"it has more than {MAX_INITIALISERS} initialisers")
+        elif item.number in {11, 12} and main and len(inputs) + len(outputs) < MAX_VALUES:
             (inputs if item.number == 11 else outputs).append(_value(state.section, item))
     if main:
         state.report.facts["inputs"] = [given for given in inputs if given["name"] not in initialised][:64]
@@ -149,6 +155,9 @@ def _function(state: _State, item: wire.Field) -> None:
             domain = wire.text_of(state.section, part)
         elif part.number == 7 and part.kind == wire.BYTES:
             nodes.append(part)
+            state.function_nodes += 1
+            if state.function_nodes > MAX_CALLS:
+                raise LimitReached(f"its functions have more than {MAX_CALLS} nodes")
     caller = (domain, name)
     state.calls.setdefault(caller, set())
     for node in nodes:

@@ -10,14 +10,18 @@ from zoo_inspection.limits import LimitReached, Malformed
 from zoo_inspection.reading import Section
 from zoo_inspection.tables import ITEM_SIZES, Table, Weights, port
 
-ROOT = re.compile(
-    rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<net\s[^>]{0,2000}", re.DOTALL
-)
-DOCTYPE = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}\?>\s*)?<!DOCTYPE\s", re.IGNORECASE)
+PROLOGUE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}\?>)?\s*")
+SPACE = re.compile(rb"\s*")
+ROOT = re.compile(rb"<net\s")
+DOCTYPE = re.compile(rb"<!DOCTYPE\s", re.IGNORECASE)
 MAX_XML = 64 * 2**20
 MAX_DEPTH = 64
 MAX_ELEMENTS = 1_000_000
 PIECE = 64 * 2**10
+MAX_TOKEN = 2**20
+"""A start tag with all its attributes, at most."""
+MAX_PORTS = 64
+MAX_PORTS_OF_LAYER = 256
 VERSIONS = frozenset({"10", "11"})
 OPSET = re.compile(r"opset\d{1,2}|experimental|ie_internal_opset|ov_internal_opset|util|org\.openvinotoolkit")
 DTYPES = {
@@ -33,7 +37,15 @@ PORT_DTYPES = {"FP32": "float32", "FP16": "float16", "BF16": "bfloat16", "I64": 
 def looks_like(section: Section) -> bool:
     """The root element ``net``, or a document type in front of it, which no IR has."""
     head = section.head(PIECE)
-    return bool(ROOT.match(head)) or bool(DOCTYPE.match(head) and b"<net" in head)
+    found = PROLOGUE.match(head)
+    at = found.end() if found else 0
+    while head.startswith(b"<!--", at):
+        end = head.find(b"-->", at + 4)
+        space = SPACE.match(head, end + 3) if end >= 0 else None
+        if space is None:
+            return False
+        at = space.end()
+    return bool(ROOT.match(head, at)) or bool(DOCTYPE.match(head, at) and b"<net" in head)
 
 
 def inspect_openvino(section: Section, report: Report) -> None:
@@ -50,7 +62,10 @@ def inspect_openvino(section: Section, report: Report) -> None:
     parser.buffer_text = False
     try:
         for position in range(0, section.size, PIECE):
-            parser.Parse(section.at(position, min(PIECE, section.size - position)), False)  # noqa: FBT003
+            size = min(PIECE, section.size - position)
+            parser.Parse(section.at(position, size), False)  # noqa: FBT003
+            if position + size - max(parser.CurrentByteIndex, 0) > MAX_TOKEN:
+                raise LimitReached(f"a piece of its XML is longer than {MAX_TOKEN} bytes")
         parser.Parse(b"", True)  # noqa: FBT003
     except expat.ExpatError as error:
         raise Malformed(f"its XML is wrong: {str(error)[:150]}") from error
@@ -92,7 +107,7 @@ class _Reader:
             self.layer, self.data, self.ports = attributes, {}, []
         elif name == "data" and self.path[-2:-1] == ["layer"]:
             self.data = attributes
-        elif name == "port" and self.path[-2:-1] in (["input"], ["output"]):
+        elif name == "port" and len(self.ports) < MAX_PORTS_OF_LAYER:
             self.ports.append(
                 {"precision": attributes.get("precision", ""), "names": attributes.get("names", ""), "dims": []}
             )
@@ -128,12 +143,13 @@ class _Reader:
         if len(self.types) < 5000:
             self.types[kind] += 1
         if version and not OPSET.fullmatch(version):
-            self.extensions.add(f"{version[:40]}::{kind}")
+            self.extensions |= {f"{version[:40]}::{kind}"} if len(self.extensions) < MAX_PORTS else set()
         if kind == "Const":
             self._constant(name)
         elif kind in {"Parameter", "Result"} and "body" not in self.path:
             side = self.inputs if kind == "Parameter" else self.outputs
-            side.append(self._port(name))
+            if len(side) < MAX_PORTS:
+                side.append(self._port(name))
         self.layer = {}
 
     def _port(self, name: str) -> dict[str, Any]:
@@ -167,7 +183,7 @@ class _Reader:
             raise Malformed("its root element is not net")
         quantised = self.types.get("FakeQuantize", 0)
         self.report.facts |= {
-            "inputs": self.inputs[:64], "outputs": self.outputs[:64], "layers": self.layers.told(),
+            "inputs": self.inputs, "outputs": self.outputs, "layers": self.layers.told(),
             "operators": dict(sorted(self.types.items())[:300]), "bin_size_needed": self.needed,
             "fake_quantize": quantised,
         }  # fmt: skip

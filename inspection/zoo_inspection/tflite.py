@@ -4,7 +4,7 @@ import struct
 from typing import Any
 
 from zoo_inspection.findings import Report
-from zoo_inspection.limits import Malformed
+from zoo_inspection.limits import LimitReached, Malformed
 from zoo_inspection.reading import Section
 from zoo_inspection.tables import Table, Weights, port
 
@@ -28,10 +28,13 @@ NEWEST_OPERATOR = 210
 NEWEST_SCHEMA = 3
 MAX_GRAPHS = 1000
 MAX_AXES = 64
+MAX_LIST = 200_000
 
 
 class _Box:
     """A table of the flatbuffer."""
+
+    __slots__ = ("fields", "layout", "position", "section")
 
     def __init__(self, section: Section, position: int) -> None:
         self.section = section
@@ -78,7 +81,8 @@ class _Box:
         count = self.section.u32(at)
         if at + 4 + 4 * count > self.section.size:
             raise Malformed(f"a list of {count} entries is beyond the end; it may be cut")
-        self.section.budget.step(count)
+        if count > MAX_LIST:
+            raise LimitReached(f"a list has {count} entries")
         found = []
         for number in range(count):
             place = at + 4 + 4 * number

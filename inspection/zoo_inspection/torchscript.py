@@ -1,6 +1,7 @@
 """TorchScript: a zip of a program's text and its state.  The text is read, the state is interpreted symbolically."""
 
 import re
+from itertools import islice
 
 from zoo_inspection.findings import Report
 from zoo_inspection.limits import LimitReached, Malformed
@@ -12,13 +13,14 @@ from zoo_inspection.torch_files import tell_tensors
 from zoo_inspection.zips import Archive
 
 MAX_SOURCES = 2000
+MAX_CALLS = 100_000
 MAX_SOURCE = 2 * 2**20
 MAX_SOURCE_IN_ALL = 16 * 2**20
-CALL = re.compile(r"\b(?:torch|ops\.[A-Za-z_0-9]+)(?:\.[A-Za-z_0-9]+)*(?=\()")
+CALL = re.compile(r"\b(?:torch|ops\.[A-Za-z_0-9]{1,60})(?:\.[A-Za-z_0-9]{1,60}){0,8}(?=\()")
 NAMESPACE = re.compile(r"\bops\.([A-Za-z_0-9]+)\.")
 DANGEROUS_CALL = re.compile(r"(?:torch|ops\.(?:aten|prims?))\.(?:save|load|from_file|_save|open|system)\b.*")
 OWN_NAMESPACES = frozenset({"aten", "prim", "prims", "quantized", "torchvision", "_quantized", "inductor"})
-FORWARD = re.compile(r"def forward\(([^)]*)\)\s*->\s*([^:\n]+):")
+FORWARD = re.compile(r"def forward\(([^)]{0,4000})\) ?-> ?([^:\n]{1,400}):")
 TYPED = re.compile(r"([A-Za-z_][A-Za-z_0-9]*)\s*:\s*(.+)", re.DOTALL)
 
 
@@ -55,7 +57,9 @@ def _read_sources(archive: Archive, folder: str, root: str, report: Report) -> N
         if len(text) > MAX_SOURCE or read > MAX_SOURCE_IN_ALL:
             raise LimitReached("its program's text is too long")
         modules.add(name.removeprefix(folder))
-        calls.update(CALL.findall(text))
+        calls.update(found[0] for found in islice(CALL.finditer(text), MAX_CALLS))
+        if len(calls) > MAX_CALLS:
+            raise LimitReached(f"its program calls more than {MAX_CALLS} operators")
         if name == wanted:
             _tell_entry(text, class_name, report)
     if not sources:

@@ -11,6 +11,9 @@ from zoo_inspection.reading import Section
 DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT = 0x01, 0x02, 0x03, 0x06, 0x07, 0x08
 FILTERS, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO = 0x0B, 0x0C, 0x11, 0x15
 MAX_OBJECTS = 100_000
+MAX_HEAPS = 4
+"""Heaps of texts that are remembered at a time."""
+MAX_PATH = 300
 MAX_TEXTS = 65_536
 MAX_TEXT_BYTES = 8 * 2**20
 MAX_LEVELS = 32
@@ -230,6 +233,8 @@ class File:
                 yield b""
                 continue
             if there not in heaps:
+                if len(heaps) >= MAX_HEAPS:
+                    heaps.clear()
                 heaps[there] = self._global_heap(there)
             if index not in heaps[there] or heaps[there][index][1] < length:
                 raise Malformed("an attribute's text is not where it should be")
@@ -255,13 +260,13 @@ class File:
 
 def walk(file: File, start: Node, path: str = "") -> Iterator[tuple[str, Node | None, Link | None]]:
     """Every object below a group with its path; of soft and external links the link instead of the object."""
-    waiting: list[tuple[str, Node]] = [(path, start)]
+    waiting = [(path, start.position)]
     seen = {start.position}
     while waiting:
-        here, node = waiting.pop()
+        here, position = waiting.pop()
         groups = []
-        for link in node.links():
-            full = f"{here}/{link.name}"[:1000]
+        for link in file.node(position).links():
+            full = f"{here}/{link.name}"[:MAX_PATH]
             if link.kind != "hard":
                 yield full, None, link
             elif link.address not in seen:
@@ -269,7 +274,7 @@ def walk(file: File, start: Node, path: str = "") -> Iterator[tuple[str, Node | 
                 child = file.node(link.address)
                 yield full, child, None
                 if not child.is_dataset:
-                    groups.append((full, child))
+                    groups.append((full, child.position))
         waiting += reversed(groups)
 
 

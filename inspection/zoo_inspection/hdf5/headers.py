@@ -11,6 +11,7 @@ CONTINUATION = 0x10
 SHARED = 2
 MAX_MESSAGES = 20_000
 MAX_BLOCKS = 1000
+MAX_BYTES = 8 * 2**20
 
 
 class Sizes(NamedTuple):
@@ -70,6 +71,7 @@ def messages(section: Section, position: int, sizes: Sizes) -> list[Message]:
         raise Malformed(f"there is no object at {position}")
     found: list[Message] = []
     seen: set[int] = set()
+    held = 0
     while blocks:
         start, size = blocks.pop(0)
         if start in seen:
@@ -77,6 +79,9 @@ def messages(section: Section, position: int, sizes: Sizes) -> list[Message]:
         seen.add(start)
         if len(seen) > MAX_BLOCKS or len(found) > MAX_MESSAGES:
             raise LimitReached("an object has too many messages")
+        held += size
+        if held > MAX_BYTES:
+            raise LimitReached(f"the header of an object is longer than {MAX_BYTES} bytes")
         for message in parse(section.part(start, size), flags):
             if message.kind == CONTINUATION and len(message.data) >= sizes.offset + sizes.length:
                 there = int.from_bytes(message.data[: sizes.offset], "little")

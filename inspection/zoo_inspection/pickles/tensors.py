@@ -1,7 +1,7 @@
 """The tensors that a pickle's values stand for: torch's, numpy's and OneFlow's."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +11,7 @@ from zoo_inspection.tables import ITEM_SIZES, MAX_AXES
 
 MAX_DEPTH = 64
 MAX_PATH = 200
-MAX_TENSORS = 100_000
+MAX_TENSORS = 50_000
 STORAGE_DTYPES: Mapping[str, str] = MappingProxyType(
     {
         "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
@@ -33,7 +33,7 @@ CONTAINERS = ("state_dict", "model_state_dict", "model", "ema", "net", "network"
 """Under which key a checkpoint keeps its model, likeliest first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredTensor:
     """A tensor of a checkpoint and where its elements lie.
 
@@ -189,5 +189,4 @@ def main_group(root: Any, tensors: list[StoredTensor]) -> tuple[str, list[Stored
 
 
 def _inside(tensor: StoredTensor, group: str) -> StoredTensor:
-    fields = {name: getattr(tensor, name) for name in StoredTensor.__dataclass_fields__}
-    return StoredTensor(**{**fields, "name": tensor.name[len(group) + 1 :]})
+    return replace(tensor, name=tensor.name[len(group) + 1 :])
