@@ -159,7 +159,7 @@ def test_two_members_of_one_name_are_dangerous(look: Look):
 
 def test_members_called_differently_in_the_table_of_contents_are_found(look: Look):
     data = samples.zip_of({"archive/data.pkl": b"\x80\x02N."})
-    swapped = data.replace(b"archive/data.pkl", b"archive/dota.pkl", 1)
+    swapped = data.replace(b"archive/data.pkl", b"archive/dxta.pkl", 1)
     assert "is called" in reasons(look(swapped), "suspicious")
 
 

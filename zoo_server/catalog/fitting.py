@@ -22,7 +22,7 @@ MAIN_FILE: Mapping[str, frozenset[str]] = MappingProxyType(
         "keras": frozenset({"keras", "opaque"}),
         "savedmodel": frozenset({"savedmodel", "opaque"}),
         "tflite": frozenset({"tflite", "opaque"}),
-        "tensorrt-plan": frozenset({"tensorrt-plan", "opaque"}),
+        "tensorrt-plan": frozenset({"tensorrt-plan"}),
         "oneflow": frozenset({"oneflow", "pickle", "opaque"}) | _TEXTS,
         "darknet": frozenset({"darknet", "opaque"}) | _TEXTS,
         "idx": frozenset({"idx"}),

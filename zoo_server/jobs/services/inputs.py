@@ -17,6 +17,8 @@ from zoo_server.rest.principals import Principal
 from zoo_server.rest.problems import Gone
 
 SHOWN_FILES = 5
+ONLY_MADE_HERE = frozenset({"tensorrt-plan"})
+"""Formats whose files are programs that no scan can judge: workers get those only that a job here made."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _check_findings(version: Version, artifact: Artifact | None) -> None:
             f"a version whose files are here: `zoo catalog fetch {version.repository}` brings them",
         )
     dangerous = list(
-        VersionFile.objects.filter(**owner, blob__findings__contains=[{"severity": DANGEROUS}])
+        VersionFile.objects.filter(version=version, blob__findings__contains=[{"severity": DANGEROUS}])
         .values_list("path", flat=True)
         .order_by("position", "path")[:SHOWN_FILES]
     )
@@ -153,6 +155,11 @@ def _check_findings(version: Version, artifact: Artifact | None) -> None:
         raise _Refused(
             f"{version} holds {', '.join(dangerous)}, in which the scan found something dangerous; no worker gets it",
             "a version whose files passed the scan",
+        )
+    if artifact is not None and artifact.format in ONLY_MADE_HERE and version.job_id is None:
+        raise _Refused(
+            f"{version} is a {artifact.format} that no job of this registry made; loading one runs what is in it",
+            "a version that a job made here, or the ONNX model that the plan was built from",
         )
 
 
