@@ -34,6 +34,11 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "fetch remote files": {
+            "task": "zoo.catalog.mirror_files",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
         "end abandoned uploads": {
             "task": "zoo.artifacts.expire_uploads",
             "schedule": 600.0,

@@ -1,10 +1,14 @@
 """What the routes of catalogues take and answer."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from rest_framework import serializers
 
 from zoo_sdk.names import Name
+from zoo_server.catalog.models import Mirror
+from zoo_server.catalog.selectors.remote_files import AWAY
+from zoo_server.rest.serializers import PageQuery
 
 
 class _Body(BaseModel):
@@ -77,6 +81,13 @@ class FetchRequest(_Body):
     catalogue: Name | None = None
 
 
+class RemoteFileError(_Body):
+    """What went wrong at the last try."""
+
+    code: str
+    message: str
+
+
 class RemoteFileBody(_Body):
     """A remote file: where it is and how far its fetching is; ``state`` is null when nobody asked for it."""
 
@@ -88,12 +99,21 @@ class RemoteFileBody(_Body):
     done: int
     total: int | None
     sha256: str | None
-    error: dict[str, Any] | None
+    error: RemoteFileError | None
 
 
 class FetchReport(_Body):
-    """What is fetched from now on, and what was here already."""
+    """How many files are fetched from now on, and how many were here already."""
 
     queued: int
     mirrored: int
-    files: list[RemoteFileBody]
+
+
+class RemoteFileQuery(PageQuery):
+    """Filters of a list of remote files."""
+
+    team = serializers.CharField(required=False)
+    model = serializers.CharField(required=False, help_text="The name of a model, without its team.")
+    state = serializers.ChoiceField(
+        [*Mirror.State.values, AWAY], required=False, help_text="`away`: nobody has asked for it."
+    )

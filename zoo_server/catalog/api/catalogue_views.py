@@ -1,4 +1,4 @@
-"""Routes of catalogues: which ones there are, importing them."""
+"""Routes of catalogues: which ones there are, importing them, mirroring their files."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -6,19 +6,27 @@ from rest_framework.response import Response
 
 from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.selectors import team_for
-from zoo_server.catalog import services
+from zoo_server.catalog import selectors, services
+from zoo_server.catalog.api import answers, presentation
 from zoo_server.catalog.api.bodies import parsed
 from zoo_server.catalog.api.catalogue_bodies import (
     CatalogueImport,
+    FetchReport,
+    FetchRequest,
     ImportedRowBody,
     ImportReport,
     KnownCatalogue,
     KnownCatalogues,
+    RemoteFileBody,
+    RemoteFileError,
+    RemoteFileQuery,
 )
 from zoo_server.catalog.api.routes import CatalogView, answer
 from zoo_server.catalog.catalogues.reading import known_catalogue, known_catalogues, read_catalogue
+from zoo_server.catalog.models import VersionFile
 from zoo_server.catalog.services.importing import CHANGED, CREATED, UNCHANGED
 from zoo_server.rest.principals import principal_of
+from zoo_server.rest.serializers import validated
 
 
 class CatalogueList(CatalogView):
@@ -65,3 +73,50 @@ class CatalogueImportView(CatalogView):
             for row in rows
         ]
         return answer(ImportReport(catalogue=catalogue.name, team=team.name, rows=shown, **counts))
+
+
+class FetchView(CatalogView):
+    """Mirroring of remote files."""
+
+    scopes = {"POST": Scope.WRITE}
+    operations = {"POST": "fetch_remote_files"}
+
+    @extend_schema(request=FetchRequest, responses={202: FetchReport})
+    def post(self, request: Request) -> Response:
+        """Have files fetched in the background; ask `GET catalogues/files` how far they are."""
+        body, principal = parsed(FetchRequest, request.data), principal_of(request)
+        team = team_for(principal=principal, name=body.team, scope=Scope.WRITE)
+        files = services.request_mirrors(principal=principal, team=team, models=body.models, catalogue=body.catalogue)
+        queued = sum(file.blob_id is None for file in files)
+        return answer(FetchReport(queued=queued, mirrored=len(files) - queued), 202)
+
+
+class RemoteFileList(CatalogView):
+    """Remote files."""
+
+    operations = {"GET": "list_remote_files"}
+
+    @extend_schema(parameters=[RemoteFileQuery], responses=answers.page_of(RemoteFileBody))
+    def get(self, request: Request) -> Response:
+        """List them with their addresses, and how far their fetching is."""
+        query = validated(RemoteFileQuery, request.query_params)
+        page = selectors.list_remote_files(principal=principal_of(request), **query)
+        return Response(presentation.page_answer(page, describe_remote_file))
+
+
+def describe_remote_file(file: VersionFile) -> RemoteFileBody:
+    """A row of :func:`zoo_server.catalog.selectors.list_remote_files`."""
+    mirror = getattr(file, "mirror", None)
+    told = presentation.describe_file(file)
+    error = RemoteFileError(code=mirror.error_code, message=mirror.error) if mirror and mirror.error else None
+    return RemoteFileBody(
+        reference=str(file.version),
+        path=file.path,
+        address=file.address,
+        mirrored=told.mirrored,
+        state=mirror.state if mirror else None,
+        done=told.mirror.done if told.mirror else told.size or 0 if told.mirrored else 0,
+        total=told.mirror.total if told.mirror else told.size,
+        sha256=told.sha256,
+        error=error,
+    )

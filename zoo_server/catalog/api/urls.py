@@ -38,6 +38,8 @@ urlpatterns = [
     path("metric-definitions", version_views.MetricDefinitions.as_view(), name="metric-definitions"),
     path("catalogues", catalogue_views.CatalogueList.as_view(), name="catalogues"),
     path("catalogues/import", catalogue_views.CatalogueImportView.as_view(), name="catalogue-import"),
+    path("catalogues/fetch", catalogue_views.FetchView.as_view(), name="catalogue-fetch"),
+    path("catalogues/files", catalogue_views.RemoteFileList.as_view(), name="remote-files"),
     path("versions", version_views.Holders.as_view(), name="versions-with-digest"),
     *(route for kind in RepositoryKind for route in _kind_routes(kind)),
 ]

@@ -9,6 +9,7 @@ from zoo_server.catalog.selectors.listing import (
     versions_with_digest,
 )
 from zoo_server.catalog.selectors.pointers import alias_history, get_alias, list_aliases
+from zoo_server.catalog.selectors.remote_files import list_remote_files, remote_files
 from zoo_server.catalog.selectors.versions import (
     get_file,
     get_version_details,
@@ -31,8 +32,10 @@ __all__ = [
     "lineage_graph",
     "list_aliases",
     "list_metrics",
+    "list_remote_files",
     "list_repositories",
     "list_versions",
+    "remote_files",
     "resolve_version",
     "version_details",
     "version_of",

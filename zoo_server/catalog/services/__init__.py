@@ -12,6 +12,7 @@ from zoo_server.catalog.services.files import (
 from zoo_server.catalog.services.importing import import_catalogue
 from zoo_server.catalog.services.lineage import add_parent, inherit_strategy, set_strategy
 from zoo_server.catalog.services.metrics import add_metric
+from zoo_server.catalog.services.mirroring import mirror_next, request_mirrors
 from zoo_server.catalog.services.repositories import create_repository, update_repository
 from zoo_server.catalog.services.states import approve_version, deprecate_version, seal_version, withdraw_version
 from zoo_server.catalog.services.versions import create_version, delete_version, update_version
@@ -31,8 +32,10 @@ __all__ = [
     "deprecate_version",
     "import_catalogue",
     "inherit_strategy",
+    "mirror_next",
     "remove_alias",
     "remove_file",
+    "request_mirrors",
     "seal_version",
     "set_alias",
     "set_strategy",

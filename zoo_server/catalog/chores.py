@@ -1,0 +1,18 @@
+"""Periodic work of this app, run by Celery beat."""
+
+from time import monotonic
+
+from celery import shared_task
+
+from zoo_server.catalog import services
+
+SLICE_SECONDS = 20.0
+"""How long one tick may fetch: the chores have other work too."""
+
+
+@shared_task(name="zoo.catalog.mirror_files")
+def mirror_files() -> None:
+    """Fetch remote files that somebody asked for."""
+    end = monotonic() + SLICE_SECONDS
+    while (left := end - monotonic()) > 0 and services.mirror_next(seconds=left):
+        pass
