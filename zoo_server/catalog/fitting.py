@@ -62,3 +62,26 @@ def check_fits(description: ArtifactDescription, blobs: Sequence[Blob | None]) -
                 hint=f"Declare it as {blob.format}, or upload a file that is {' or '.join(sorted(allowed))}.",
                 facts={"field": "format", "declared": declared, "identified": blob.format, "path": path},
             )
+    if all(blob is not None for blob in blobs):
+        _check_parts(declared, {path: blob for path, blob in zip(description.files, blobs, strict=True) if blob})
+
+
+def _check_parts(declared: str, parts: Mapping[str, Blob]) -> None:
+    """The files after the first hold all the bytes that the first one would read from them."""
+    main = next(iter(parts))
+    folder = main.rpartition("/")[0]
+    facts = parts[main].facts
+    needed: dict[str, int] = {}
+    if declared == "onnx":
+        needed = {f"{folder}/{name}" if folder else name: size for name, size in facts.get("external_data", {}).items()}
+    elif declared == "openvino-ir" and facts.get("bin_size_needed"):
+        weights = next((path for path in parts if path != main and path.endswith(".bin")), "its .bin file")
+        needed = {weights: facts["bin_size_needed"]}
+    for path, size in needed.items():
+        if path not in parts or parts[path].size < size:
+            held = f"has {parts[path].size}" if path in parts else "is no file of the artifact"
+            raise InvalidInput(
+                f"{main!r} reads {size} bytes of {path!r}, which {held}.",
+                hint="Name every file that belongs to the model, whole.",
+                facts={"field": "files", "path": path, "needed": size},
+            )
