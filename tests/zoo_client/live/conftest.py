@@ -27,6 +27,8 @@ class Registry:
     admin_token: str
     worker_token: str
     team: str
+    environ: dict[str, str]
+    """What a command of the server's needs to work on the same database and store."""
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with live_server(store, "--workers", "1", environ=environ) as live:
         with Client(live.url, first["admin_token"]) as client:
             team = next(client.teams.iterate())["name"]
-        yield Registry(live.url, first["admin_token"], first["worker_token"], team)
+        yield Registry(
+            live.url, first["admin_token"], first["worker_token"], team, environ | {"ZOO_STORE_DIR": str(store)}
+        )
     with psycopg.connect(os.environ["ZOO_DATABASE_URL"], autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{DATABASE}" WITH (FORCE)')
 

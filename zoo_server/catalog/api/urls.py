@@ -6,6 +6,7 @@ from django.urls import URLPattern, path
 
 from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.catalog.api import catalogue_views, part_views, repository_views, version_views
+from zoo_server.catalog.api.leaderboard import LeaderboardView
 from zoo_server.catalog.api.routes import KindView
 
 ROUTES: tuple[tuple[str, type[KindView], str], ...] = (
@@ -40,6 +41,7 @@ urlpatterns = [
     path("catalogues/import", catalogue_views.CatalogueImportView.as_view(), name="catalogue-import"),
     path("catalogues/fetch", catalogue_views.FetchView.as_view(), name="catalogue-fetch"),
     path("catalogues/files", catalogue_views.RemoteFileList.as_view(), name="remote-files"),
+    path("leaderboard", LeaderboardView.as_view(), name="leaderboard"),
     path("versions", version_views.Holders.as_view(), name="versions-with-digest"),
     *(route for kind in RepositoryKind for route in _kind_routes(kind)),
 ]
