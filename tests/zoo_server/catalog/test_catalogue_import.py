@@ -224,8 +224,17 @@ def test_adliks_catalogue_is_imported_by_name_and_reported(api: APIClient, team:
     assert (again["created"], again["unchanged"]) == (0, 42)
 
 
+def test_timms_catalogue_is_imported_beside_adliks(api: APIClient, team: Team) -> None:
+    for name in ("adlik", "timm"):
+        body = {"team": "vision", "name": name}
+        assert api.post("/api/v1/catalogues/import", body, format="json").status_code == 200
+    found = api.get("/api/v1/models/vision/timm-resnet50d").json()
+    assert (found["architecture"], found["tags"]) == ("resnet50d", ["timm", "torch", "catalogue:timm"])
+
+
 def test_the_known_catalogues_are_listed(api: APIClient) -> None:
     found = {item["name"]: item for item in api.get("/api/v1/catalogues").json()["results"]}
+    assert found["timm"]["models"] > 30
     assert found["adlik"]["versions"] == 42
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,12 @@ def known_catalogue(name: str) -> Catalogue:
     known = known_catalogues()
     if name not in known:
         raise UnknownName("catalogue", name[:100], known)
-    return read_catalogue(known[name].read_text("utf-8"), file=known[name].name)
+    return _read_file(known[name], known[name].stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read_file(path: Path, modified: int) -> Catalogue:  # noqa: ARG001  a changed file is another entry
+    return read_catalogue(path.read_text("utf-8"), file=path.name)
 
 
 def in_order(catalogue: Catalogue) -> list[tuple[Model, Row]]:
