@@ -10,7 +10,7 @@ import typer
 from zoo_client.cli.commands import command, group
 from zoo_client.cli.output import cell, fields, table
 from zoo_client.cli.session import session_of
-from zoo_client.cli.text import number_text, time_text
+from zoo_client.cli.text import number_text, size_text, time_text
 from zoo_client.records import Kind, Page, Repository
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import VersionState, Visibility
@@ -110,12 +110,15 @@ def repository_commands(kind: Kind, summary: str) -> typer.Typer:
             source = client.repositories(kind)
             found = source.show(name)
             versions = [] if session.as_json else list(islice(source.versions.iterate(name, limit=10), 10))
-        rows = [(item["reference"], item["state"], time_text(item["created_at"]), item["notes"]) for item in versions]
+        rows = [
+            (item["reference"], item["state"], size_text(item), time_text(item["created_at"]), item["notes"])
+            for item in versions
+        ]
         session.show(
             found,
             lambda: fields(_facts(found)),
             "",
-            lambda: table(("version", "state", "made", "notes"), rows),
+            lambda: table(("version", "state", "size", "made", "notes"), rows),
             *((lambda: cell(""), lambda: fields([("card", found["card"])])) if found["card"] else ()),
         )
 

@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -29,6 +29,13 @@ def bytes_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def size_text(version: Mapping[str, Any]) -> str:
+    """The size of a version, or that its files are elsewhere or unknown."""
+    if not version.get("files", True):
+        return "no files"
+    return bytes_text(version["size"]) if version.get("mirrored", True) else "not mirrored"
 
 
 def count_text(items: Sequence[object], word: str) -> str:

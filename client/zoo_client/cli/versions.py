@@ -10,7 +10,7 @@ from zoo_client.cli.options import KindOption, RefArgument
 from zoo_client.cli.output import fields, state_text, table
 from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, NameArgument, given, listed, more_note
 from zoo_client.cli.session import kind_option, session_of
-from zoo_client.cli.text import bytes_text, count_text, number_text, time_text
+from zoo_client.cli.text import bytes_text, count_text, number_text, size_text, time_text
 from zoo_client.records import FileRecord, Version
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import VersionState
@@ -74,11 +74,6 @@ def show_command(context: typer.Context, ref: RefArgument, *, kind: KindOption =
     with session.client() as client:
         _, version = client.find(ref, kind_option(kind))
     session.show(version, *_sections(version))
-
-
-def size_text(version: Version) -> str:
-    """The size of a version, or that its files are elsewhere."""
-    return bytes_text(version["size"]) if version.get("mirrored", True) else "not mirrored"
 
 
 def version_facts(version: Version) -> list[tuple[str, object]]:

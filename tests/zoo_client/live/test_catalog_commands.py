@@ -55,6 +55,7 @@ def test_a_catalogue_is_imported_fetched_and_pulled(
     reference = f"{registry.team}/live-net@1"
 
     assert "not mirrored" in admin("versions", "show", reference).out
+    assert "not mirrored" in admin("models", "show", f"{registry.team}/live-net").out
     refused = admin("pull", reference, str(tmp_path / "out"), "--json")
     assert refused.code != 0
     assert refused.json["error"]["code"] == "not-mirrored"
