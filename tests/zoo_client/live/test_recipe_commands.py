@@ -121,13 +121,13 @@ def test_mistakes_are_printed_with_file_line_column_and_key(
 ) -> None:
     text = recipe.read_text()
     recipe.write_text(
-        text.replace("temperature: 4\n", "temperature: hot\n").replace("operation: stand.", "operaton: stand.", 1)
+        text.replace("temperature: 4\n", "temperature: hot\n").replace("operation: stand.", "operations: stand.", 1)
     )
     for words in (["validate", str(recipe)], ["run", str(recipe), *filled]):
         found = admin("recipe", *words)
         assert found.code == 2
         assert any(
-            line.startswith(f"{recipe}:") and ": steps.first.operaton: " in line for line in found.err.splitlines()
+            line.startswith(f"{recipe}:") and ": steps.first.operations: " in line for line in found.err.splitlines()
         ), found.err
     recipe.write_text(text.replace("temperature: 4\n", "temperature: hot\n"))
     found = admin("recipe", "plan", str(recipe), *filled, "--json")
