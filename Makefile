@@ -42,7 +42,7 @@ check: install ## ruff, mypy, import-linter, migrations, OpenAPI, spelling
 	@echo "All checks passed."
 
 test: install ## every test, on real servers (10 minutes)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --instafail --maxfail 30 --session-timeout 4200
 
 fmt: install ## format and mend what can be mended
 	@$(BIN)/ruff format $(SOURCES)

@@ -88,7 +88,11 @@ class RunningZoo:
         inputs: dict[str, Any] | None = None,
         **options: Any,
     ) -> str:
-        """Queue a job whose version goes into ``zoo/<into>``; returns its id."""
+        """Queue a job whose version goes into ``zoo/<into>``; returns its id.
+
+        It runs even if an equal job ran before it, unless ``cache`` says otherwise.
+        """
+        options = {"cache": "off"} | options
         outputs = {"model": f"{TEAM}/{into}"} if into else None
         job = self.client.jobs.submit(
             operation, inputs=inputs or {}, params=params, outputs=outputs, team=TEAM, **options
