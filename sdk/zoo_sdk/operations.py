@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.formats import find_format
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
@@ -70,11 +71,16 @@ class OperationManifest(_Record):
     deterministic: bool
     strategy: StrategyKind | None
     method: str
+    edges: tuple[ConversionEdge, ...] = ()
 
     @property
     def digest(self) -> str:
-        """Digest of the canonical JSON: two workers that offer the same name and version must offer the same digest."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Digest of the canonical JSON: two workers that offer the same name and version must offer the same digest.
+
+        Operations that convert nothing have the digest that they had before there were edges.
+        """
+        fields = self.model_dump(mode="json", exclude=None if self.edges else {"edges"})
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return f"sha256:{sha256(text.encode()).hexdigest()}"
 
     @property
@@ -95,6 +101,7 @@ class OperationSpec(BaseModel):
     specs imports no framework.  ``strategy`` is the kind of step that a made version's strategy gains (None: it
     makes none).
     ``method`` is the step's default method name; an operation whose parameters have a ``method`` field overrides it.
+    ``edges``: the conversions that the planner may use it for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,6 +117,7 @@ class OperationSpec(BaseModel):
     deterministic: bool = False
     strategy: StrategyKind | None = None
     method: str = ""
+    edges: tuple[ConversionEdge, ...] = ()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -120,8 +128,28 @@ class OperationSpec(BaseModel):
                 raise ValueError(f"{self.name}: two {side} share a name: {names}")
         if self.outputs and self.strategy is None:
             raise ValueError(f"{self.name}: makes a model, so it must name its strategy")
+        for edge in self.edges:
+            self._check_edge(edge)
         _ = self.manifest
         return self
+
+    def _check_edge(self, edge: ConversionEdge) -> None:
+        """An edge is between formats that the operation takes and makes, and names only parameters that it has."""
+        port = next((item for item in self.inputs if item.name == edge.port), None)
+        if port is None or edge.source not in port.formats:
+            raise ValueError(f"{self.name}: the edge {edge} starts at a format that no input {edge.port!r} takes")
+        if not self.outputs or edge.target not in self.outputs[0].formats:
+            raise ValueError(f"{self.name}: the edge {edge} ends at a format that the first output is not in")
+        unknown = sorted({*edge.params, *edge.asks} - set(self.params.model_fields))
+        if unknown:
+            raise ValueError(f"{self.name}: the edge {edge} names the unknown parameters {', '.join(unknown)}")
+        try:
+            self.params.model_validate(edge.params)
+        except ValidationError as error:
+            # What is missing is for the caller to give.
+            wrong = [".".join(map(str, item["loc"])) for item in error.errors() if item["type"] != "missing"]
+            if wrong:
+                raise ValueError(f"{self.name}: the edge {edge} gives wrong values to {', '.join(wrong)}") from error
 
     @cached_property
     def manifest(self) -> OperationManifest:
@@ -137,6 +165,7 @@ class OperationSpec(BaseModel):
             deterministic=self.deterministic,
             strategy=self.strategy,
             method=self.method or self.name.partition(".")[2],
+            edges=self.edges,
         )
 
     def parse_params(self, values: dict[str, Any]) -> OperationParams:
