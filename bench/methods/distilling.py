@@ -24,6 +24,8 @@ LAYERS = {"features.0": "features.1", "features.2": "features.2"}
 FEATURES = {"method": "feature", "layers": LAYERS, "feature_weight": 100.0}
 ATTENTION = {"method": "attention", "layers": LAYERS, "attention_weight": 1000.0}
 """Weights of mdistiller's CIFAR-100 table."""
+MILD_KD = {**KD, "temperature": 2.0}
+MILD_DKD = {**DKD, "temperature": 2.0, "dkd_beta": 2.0}
 MILD_FEATURES = {**FEATURES, "feature_weight": 1.0}
 MILD_ATTENTION = {**ATTENTION, "attention_weight": 100.0}
 
@@ -33,8 +35,8 @@ Is a distilled student better than the same student alone?
 ``torch.distill`` against ``torch.train``: same architecture, first weights (same seed), order of the pictures, epochs,
 optimiser and augmentation (none); the only difference is the loss.  The teachers are trained once.  Settings are those
 of mdistiller's CIFAR-100 tables, with a second one for KD and DKD at T = 2, all fixed before the first run; only the
-milder weights of features and attention were added when the first ones had failed (this table has no split to choose
-settings on, so judge methods by the settings that were fixed).  What has two stages is compared with the student that
+milder weights of features and attention, and T = 2 with two teachers and in two stages, were added when the first ones
+had failed (this table has no split to choose settings on, so judge methods by the settings that were fixed).  What has two stages is compared with the student that
 was trained alone for as many epochs in the same two stages.
 """
 
@@ -114,8 +116,12 @@ def _single(school: _School) -> tuple[Arm, ...]:
         ),
         Arm("features, weight 100", school.taught(FEATURES), ALONE),
         Arm("attention, weight 1000", school.taught(ATTENTION), ALONE),
-        Arm("KD, T = 2", school.taught({**KD, "temperature": 2.0}), ALONE),
-        Arm("DKD, T = 2, beta = 2", school.taught({**DKD, "temperature": 2.0, "dkd_beta": 2.0}), ALONE),
+        Arm("KD, T = 2", school.taught(MILD_KD), ALONE),
+        Arm("DKD, T = 2, beta = 2", school.taught(MILD_DKD), ALONE),
+        Arm(
+            "KD, T = 2, two teachers, mean of logits", school.taught({**MILD_KD, "combine": "mean_logits"}, by=2),
+            ALONE,
+        ),
         Arm("features, weight 1", school.taught(MILD_FEATURES), ALONE),
         Arm("attention, weight 100", school.taught(MILD_ATTENTION), ALONE),
     )  # fmt: skip
@@ -127,4 +133,6 @@ def _double(school: _School) -> tuple[Arm, ...]:
         Arm("KD, then KD", school.then_taught(KD, KD), ALONE_TWICE),
         Arm("KD, then DKD", school.then_taught(KD, DKD), ALONE_TWICE),
         Arm("KD, then DKD, two teachers", school.then_taught(KD, DKD, by=2), ALONE_TWICE),
+        Arm("KD, then DKD, both at T = 2", school.then_taught(MILD_KD, MILD_DKD), ALONE_TWICE),
+        Arm("KD, then DKD, both at T = 2, two teachers", school.then_taught(MILD_KD, MILD_DKD, by=2), ALONE_TWICE),
     )
