@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from zoo_sdk.errors import ParityFailed
+from zoo_sdk.errors import Cancelled, OperationError, ParityFailed
 from zoo_sdk.vocabulary import FailureCause
-from zoo_vision.parity import check_parity
+from zoo_vision.bisection import WorstLayer
+from zoo_vision.parity import check_parity, tolerance_for, worst_sample
+
+WORST = WorstLayer("depth", "Conv", error=0.3, error_before=1e-7, position=4, layers=7, runs=2)
+REFERENCE, WRONG = np.eye(3), np.eye(3) + np.array([[0, 0, 0], [0, 0, 0.9], [0.1, 0, 0]])
 
 
 def test_figures_are_those_of_the_differences() -> None:
@@ -37,3 +41,57 @@ def test_too_little_agreement_fails_even_without_a_limit_of_the_difference() -> 
 def test_outputs_that_cannot_be_compared_fail(candidate: np.ndarray) -> None:
     with pytest.raises(ParityFailed):
         check_parity(np.zeros((2, 2)), candidate, max_abs=1.0)
+
+
+def test_a_failure_names_the_layer_where_it_begins_on_the_worst_sample() -> None:
+    asked = []
+
+    def locate(sample: int) -> WorstLayer:
+        asked.append(sample)
+        return WORST
+
+    told = r"begins at 'depth' \(Conv, 4 of 7 layers\): relative error 0.3 there, 1e-07 before it"
+    with pytest.raises(ParityFailed, match=told) as caught:
+        check_parity(REFERENCE, WRONG, max_abs=0.5, locate=locate)
+    assert asked == [1]
+    assert caught.value.facts["worst_layer"]["name"] == "depth"
+    assert caught.value.facts["max_abs_diff"] == 0.9
+
+
+def test_nothing_is_searched_while_the_outputs_agree() -> None:
+    check_parity(REFERENCE, REFERENCE, max_abs=0.5, locate=lambda _: pytest.fail("was asked"))
+
+
+def test_a_search_that_fails_leaves_the_figures_and_says_why() -> None:
+    def locate(_: int) -> WorstLayer:
+        raise OperationError("no such runtime.")
+
+    with pytest.raises(ParityFailed, match=r"largest difference 0.9 .*The layer was not found: no such runtime\."):
+        check_parity(REFERENCE, WRONG, max_abs=0.5, locate=locate)
+    with pytest.raises(ParityFailed, match="Nothing inside the models can be compared"):
+        check_parity(REFERENCE, WRONG, max_abs=0.5, locate=lambda _: None)
+
+
+def test_a_cancelled_search_is_cancelled() -> None:
+    def locate(_: int) -> WorstLayer:
+        raise Cancelled("The job was cancelled.")
+
+    with pytest.raises(Cancelled):
+        check_parity(REFERENCE, WRONG, max_abs=0.5, locate=locate)
+
+
+def test_outputs_that_are_not_finite_are_searched_too_unless_the_source_gives_them() -> None:
+    broken = np.where(WRONG == 0.9, np.nan, WRONG)
+    with pytest.raises(ParityFailed, match=r"not a finite number, where its source gives one\. The difference begins"):
+        check_parity(REFERENCE, broken, max_abs=None, locate=lambda _: WORST)
+    with pytest.raises(ParityFailed, match="The source gave an output that is not a finite number"):
+        check_parity(broken, REFERENCE, max_abs=None, locate=lambda _: pytest.fail("was asked"))
+    assert worst_sample(REFERENCE, broken) == 1
+
+
+def test_the_tolerance_grows_with_the_outputs_and_with_less_precision() -> None:
+    assert tolerance_for("fp32", np.array([[0.5]])) == pytest.approx(1e-4)
+    assert tolerance_for("fp32", np.array([[-20.0]])) == pytest.approx(2e-3)
+    assert tolerance_for("fp16", np.array([[20.0]])) == pytest.approx(0.2)
+    with pytest.raises(ParityFailed, match="The source gave"):
+        tolerance_for("fp32", np.array([[np.inf]]))

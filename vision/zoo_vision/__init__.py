@@ -8,6 +8,9 @@
 - :mod:`zoo_vision.timing`         latency and throughput, and whether the machine was too noisy
 - :mod:`zoo_vision.integer`        packed integer networks and their simulator
 - :mod:`zoo_vision.parity`         does the converted model compute what its source computes?
+- :mod:`zoo_vision.parity_inputs`  the inputs on which both are compared
+- :mod:`zoo_vision.bisection`      the layer at which the two part
+- :mod:`zoo_vision.onnx_graphs`    does a parsed ONNX model stay in its folder, and what is inside it?
 """
 
 __version__ = "0.1.0"

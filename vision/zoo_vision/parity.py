@@ -1,14 +1,25 @@
 """Does a converted model compute what its source computes?  Compares the outputs of both for the same inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo_sdk.context import OperationContext
-from zoo_sdk.errors import ParityFailed
+from zoo_sdk.errors import Cancelled, OperationError, ParityFailed
+from zoo_sdk.vocabulary import Precision
+from zoo_vision.bisection import WorstLayer
+
+Locate = Callable[[int], WorstLayer | None]
+"""Finds, for the sample at that position, the layer at which the two models part; None where it cannot be told."""
+
+RELATIVE_TOLERANCES: Mapping[str, float] = MappingProxyType(
+    {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2}
+)
+"""How far an output may be from the source's, by the precision of the new model, as a part of the largest output."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +34,33 @@ class ParityFigures:
     required_agreement_top1: float
 
 
+def tolerance_for(precision: str, reference: NDArray[Any]) -> float:
+    """The largest allowed difference of an output: by precision, and relative to the largest of ``reference`` or to 1.
+
+    Raises:
+        ParityFailed: the source's outputs are not finite, so nothing can be compared with them.
+
+    """
+    check_source_is_finite(reference)
+    return RELATIVE_TOLERANCES[precision] * max(1.0, float(np.abs(reference).max(initial=0.0)))
+
+
+def check_source_is_finite(reference: NDArray[Any]) -> None:
+    """Raise :class:`ParityFailed` if the source itself gives NaN or infinity; ask before the costly work."""
+    if not np.isfinite(reference).all():
+        raise ParityFailed(
+            "The source gave an output that is not a finite number.",
+            hint="Check its weights, and whether its preprocessing is the one that it was trained with.",
+        )
+
+
 def check_parity(
-    reference: NDArray[Any], candidate: NDArray[Any], *, max_abs: float | None, min_agreement: float = 99.0
+    reference: NDArray[Any],
+    candidate: NDArray[Any],
+    *,
+    max_abs: float | None,
+    min_agreement: float = 99.0,
+    locate: Locate | None = None,
 ) -> ParityFigures:
     """Compare the outputs (N, C) of a source model and of what was made from it.
 
@@ -33,9 +69,10 @@ def check_parity(
         candidate: outputs of the new model for the same inputs.
         max_abs: largest allowed absolute difference; None where only the agreement counts (quantization).
         min_agreement: smallest allowed agreement of the top class, in percent.
+        locate: asked on failure for the layer at which the models part, on the sample with the largest difference.
 
     Raises:
-        ParityFailed: with the figures in its text and in ``facts``.
+        ParityFailed: with the figures, and the worst layer if it was found, in its text and in ``facts``.
 
     """
     if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
@@ -44,9 +81,10 @@ def check_parity(
             f"the new model {candidate.shape}.",
             facts={"reference_shape": list(reference.shape), "candidate_shape": list(candidate.shape)},
         )
-    if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
-        which = "new model" if np.isfinite(reference).all() else "source"
-        raise ParityFailed(f"The {which} gave an output that is not a finite number.", hint="Check its weights.")
+    check_source_is_finite(reference)
+    if not np.isfinite(candidate).all():
+        detail = "The new model gave an output that is not a finite number, where its source gives one."
+        raise _failed(detail, "Check what the conversion changed.", {}, locate, worst_sample(reference, candidate))
     difference = np.abs(reference.astype(np.float64) - candidate.astype(np.float64))
     figures = ParityFigures(
         samples=len(reference),
@@ -58,14 +96,36 @@ def check_parity(
     )
     if (max_abs is not None and figures.max_abs_diff > max_abs) or figures.agreement_top1 < min_agreement:
         limit = "no limit" if max_abs is None else f"allowed {max_abs:.3g}"
-        raise ParityFailed(
+        detail = (
             f"The new model does not compute what its source computes, over {figures.samples} samples: "
             f"largest difference {figures.max_abs_diff:.4g} ({limit}), mean difference {figures.mean_abs_diff:.4g}, "
-            f"same top class {figures.agreement_top1:.2f} % (required {min_agreement:g} %).",
-            hint="Look for what changed the outputs; loosen the limits only if the loss is acceptable.",
-            facts=asdict(figures),
+            f"same top class {figures.agreement_top1:.2f} % (required {min_agreement:g} %)."
         )
+        hint = "Look for what changed the outputs; loosen the limits only if the loss is acceptable."
+        raise _failed(detail, hint, asdict(figures), locate, worst_sample(reference, candidate))
     return figures
+
+
+def worst_sample(reference: NDArray[Any], candidate: NDArray[Any]) -> int:
+    """The position of the sample whose outputs (N, C) differ most; one that is not finite differs most of all."""
+    difference = np.abs(reference.astype(np.float64) - candidate.astype(np.float64)).max(axis=1)
+    return int(np.nan_to_num(difference, nan=np.inf).argmax())
+
+
+def _failed(detail: str, hint: str, facts: Mapping[str, Any], locate: Locate | None, sample: int) -> ParityFailed:
+    """The error, with the layer at which the models part where that can be told."""
+    if locate is None:
+        return ParityFailed(detail, hint=hint, facts=facts)
+    try:
+        worst = locate(sample)
+    except Cancelled:
+        raise
+    except OperationError as error:
+        return ParityFailed(f"{detail} The layer was not found: {error.detail}", hint=hint, facts=facts)
+    if worst is None:
+        told = "Nothing inside the models can be compared, so the layer is not known."
+        return ParityFailed(f"{detail} {told}", hint=hint, facts=facts)
+    return ParityFailed(f"{detail} {worst}", hint=hint, facts={**facts, "worst_layer": worst.facts})
 
 
 def report_parity(
