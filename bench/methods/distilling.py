@@ -33,11 +33,11 @@ COMPARES = """
 Is a distilled student better than the same student alone?
 
 ``torch.distill`` against ``torch.train``: same architecture, first weights (same seed), order of the pictures, epochs,
-optimiser and augmentation (none); the only difference is the loss.  The teachers are trained once.  Settings are those
-of mdistiller's CIFAR-100 tables, with a second one for KD and DKD at T = 2, all fixed before the first run; only the
+optimiser and augmentation (none); the only difference is the loss. The teachers are trained once. Settings are those of
+mdistiller's CIFAR-100 tables, with a second one for KD and DKD at T = 2, all fixed before the first run; only the
 milder weights of features and attention, and T = 2 with two teachers and in two stages, were added when the first ones
-had failed (this table has no split to choose settings on, so judge methods by the settings that were fixed).  What has two stages is compared with the student that
-was trained alone for as many epochs in the same two stages.
+had failed (this table has no split to choose settings on, so judge methods by the settings that were fixed). What has
+two stages is compared with the student that was trained alone for as many epochs in the same two stages.
 """
 
 
