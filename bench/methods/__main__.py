@@ -58,6 +58,10 @@ def main(  # noqa: PLR0913 (they are the command's options)
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds.")] = 3,
     epochs: Annotated[int, typer.Option(min=0, help="Most epochs of a stage; 0: the table's own.")] = 0,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="Only arms whose names contain this, and what they are compared with; may be repeated."),
+    ] = None,
     few: Annotated[bool, typer.Option("--few", help="The most important arms only.")] = False,
     time_limit: Annotated[float, typer.Option(min=0, help="Seconds after which no run begins; 0: none.")] = 0,
     quick: Annotated[
@@ -82,6 +86,7 @@ def main(  # noqa: PLR0913 (they are the command's options)
         workshop = Workshop(dataset_item(data), place, threads or usable_threads())
         for name in table or TABLES:
             chosen = TABLES[name](effort)
+            chosen = chosen.about(arm) if arm else chosen
             run_table(
                 chosen.shortened() if few or quick else chosen,
                 workshop,

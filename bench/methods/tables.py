@@ -1,6 +1,6 @@
 """What a table is: arms, each with what it is compared with, and the claims that are judged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from bench.methods.making import Making
@@ -79,7 +79,16 @@ class MethodTable:
 
     def shortened(self) -> "MethodTable":
         """Only the arms that are marked as ``few``."""
-        arms = tuple(arm for arm in self.arms if arm.few)
-        names = {arm.name for arm in arms}
-        claims = tuple(claim for claim in self.claims if {claim.arm, claim.against} <= names)
+        return self._with({arm.name for arm in self.arms if arm.few})
+
+    def about(self, words: Collection[str]) -> "MethodTable":
+        """Only the arms whose names contain one of the words, and what these are compared with."""
+        names = {arm.name for arm in self.arms if any(word in arm.name for word in words)}
+        while missing := {self.arm(name).baseline for name in names} - names - {None}:
+            names |= {name for name in missing if name}
+        return self._with(names)
+
+    def _with(self, names: Collection[str]) -> "MethodTable":
+        arms = tuple(arm for arm in self.arms if arm.name in names)
+        claims = tuple(claim for claim in self.claims if claim.arm in names and claim.against in names)
         return replace(self, arms=arms, claims=claims)

@@ -54,6 +54,14 @@ def test_claims_are_about_arms_and_a_short_run_has_a_baseline_for_each_arm(table
     assert all(arm.baseline in {*short, None} for arm in table.shortened().arms)
 
 
+def test_a_table_about_some_arms_has_what_they_are_compared_with() -> None:
+    table = TABLES["pruning"](Effort()).about(["50 % pruned, l1, ensemble"])
+    assert [arm.name for arm in table.arms] == [
+        "base", "base, trained on", "base, trained on with the ensemble", "50 % pruned, l1, ensemble"
+    ]  # fmt: skip
+    assert [claim.arm for claim in table.claims] == ["50 % pruned, l1, ensemble"]
+
+
 def test_two_arms_never_ask_for_the_same_run(table: MethodTable) -> None:
     digests = [arm.making(1).digest("data") for arm in table.arms]
     assert len(set(digests)) == len(digests)
