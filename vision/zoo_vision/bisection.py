@@ -6,15 +6,21 @@ No framework is needed here: whoever compares gives two functions that run a mod
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import sqrt
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_sdk.vocabulary import Precision
+
 PORTION = 8
 """Values that are looked at in one run of each model: more take memory, fewer take more runs."""
-SHARE_OF_FINAL_ERROR = 0.5
-"""A value counts as wrong from this share of the output's own error on."""
+ROUNDING: Mapping[str, float] = MappingProxyType(
+    {Precision.FP32: 1e-6, Precision.FP16: 1e-3, Precision.BF16: 8e-3, Precision.INT8: 1e-2}
+)
+"""The relative error that rounding alone gives inside a network, by the precision of the new model."""
 
 Values = Callable[[Sequence[str]], Mapping[str, NDArray[Any]]]
 """Runs a model, always on the same inputs, and answers the values of those names; it may leave some out."""
@@ -69,7 +75,13 @@ def relative_error(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
 
 
 def find_worst_layer(
-    layers: Sequence[Layer], source: Values, candidate: Values, *, output: Layer, output_error: float
+    layers: Sequence[Layer],
+    source: Values,
+    candidate: Values,
+    *,
+    output: Layer,
+    output_error: float,
+    precision: str = Precision.FP32,
 ) -> WorstLayer | None:
     """Search between the input, which is right, and the output, which is wrong, for where the error begins.
 
@@ -82,12 +94,15 @@ def find_worst_layer(
         candidate: answers values of the new model, for the same inputs.
         output: the output, which is named if the error begins after all ``layers``.
         output_error: :func:`relative_error` of the outputs for these inputs.
+        precision: of the new model: a value counts as wrong from midway (on a logarithmic scale) between rounding and
+            the output's error on.
 
     Returns:
         None if no value can be compared: neither name occurs in both, or no shape agrees.
 
     """
-    wrong_from = SHARE_OF_FINAL_ERROR * output_error
+    rounding = ROUNDING.get(precision, ROUNDING[Precision.FP32])
+    wrong_from = sqrt(min(rounding, output_error) * output_error)
     errors: dict[int, float] = {}
     left = list(range(len(layers)))
     right_until, wrong_at, runs = -1, len(layers), 0

@@ -17,9 +17,11 @@ Locate = Callable[[int], WorstLayer | None]
 """Finds, for the sample at that position, the layer at which the two models part; None where it cannot be told."""
 
 RELATIVE_TOLERANCES: Mapping[str, float] = MappingProxyType(
-    {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2}
+    {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2, Precision.INT8: 5e-2}
 )
-"""How far an output may be from the source's, by the precision of the new model, as a part of the largest output."""
+"""How far an output may be from the source's, by the precision of the new model, as a part of the largest output.
+
+Conversions of a model that is INT8 already are meant by the last; quantization itself is judged by agreement."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def tolerance_for(precision: str, reference: NDArray[Any]) -> float:
 
     """
     check_source_is_finite(reference)
-    return RELATIVE_TOLERANCES[precision] * max(1.0, float(np.abs(reference).max(initial=0.0)))
+    relative = RELATIVE_TOLERANCES.get(precision, RELATIVE_TOLERANCES[Precision.INT8])
+    return relative * max(1.0, float(np.abs(reference).max(initial=0.0)))
 
 
 def check_source_is_finite(reference: NDArray[Any]) -> None:

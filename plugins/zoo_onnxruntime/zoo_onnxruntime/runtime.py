@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from zoo_onnxruntime.graphs import read_structure
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError
@@ -26,18 +27,12 @@ class Classifier:
 
     session: onnxruntime.InferenceSession
     preprocessing: Preprocessing
-    input_name: str
-    input_type: type[np.floating[Any]]
     fixed_batch: int | None
     classes: int | None
     threads: int
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
-        try:
-            outputs = self.session.run(None, {self.input_name: inputs.astype(self.input_type, copy=False)})
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise OperationError(f"ONNX Runtime could not run the model: {error}") from error
-        return np.asarray(outputs[0])
+        return run_session(self.session, inputs)[0]
 
     @property
     def details(self) -> dict[str, Any]:
@@ -59,11 +54,6 @@ def open_classifier(item: InputItem, threads: int) -> Classifier:
 
     """
     preprocessing = preprocessing_of(item)
-    if item.artifact is None or item.artifact.format != "onnx":
-        raise InvalidInput(
-            f"{item.reference} is {item.artifact.format if item.artifact else 'no model'}, not onnx.",
-            hint="Export it first, for example with torch.export_onnx.",
-        )
     session = _open(item, threads)
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
@@ -82,8 +72,6 @@ def open_classifier(item: InputItem, threads: int) -> Classifier:
     return Classifier(
         session=session,
         preprocessing=preprocessing,
-        input_name=inputs[0].name,
-        input_type=_INPUT_TYPES[inputs[0].type],
         fixed_batch=shape[0],
         classes=classes if isinstance(classes, int) else None,
         threads=threads,
@@ -91,15 +79,43 @@ def open_classifier(item: InputItem, threads: int) -> Classifier:
 
 
 def _open(item: InputItem, threads: int) -> onnxruntime.InferenceSession:
+    # Checked first, because opening the session reads whatever files the graph names.
+    read_structure(item)
+    return open_session(str(item.main_file), threads, f"{item.main_file.name!r} of {item.reference}")
+
+
+def open_session(model: str | bytes, threads: int, name: str) -> onnxruntime.InferenceSession:
+    """Open a file or a serialised graph on the CPU; raises :class:`InvalidInput` if ONNX Runtime refuses it."""
+    options = session_options(threads)
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=PROVIDERS)
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise InvalidInput(
+            f"ONNX Runtime {onnxruntime.__version__} cannot open {name}: {error}",
+            hint="Check that the file is a complete ONNX model.",
+        ) from error
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Options that every session here has in common."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _ERRORS_ONLY
+    return options
+
+
+def run_session(session: onnxruntime.InferenceSession, inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    """All outputs of a session with one input, which gets ``inputs`` in the type that it wants.
+
+    Raises:
+        OperationError: ONNX Runtime could not run the model.
+
+    """
+    wanted = session.get_inputs()[0]
     try:
-        return onnxruntime.InferenceSession(str(item.main_file), options, providers=PROVIDERS)
+        outputs = session.run(None, {wanted.name: inputs.astype(_INPUT_TYPES[wanted.type], copy=False)})
     except Exception as error:  # onnxruntime's own exceptions share no base class
-        raise InvalidInput(
-            f"ONNX Runtime {onnxruntime.__version__} cannot open {item.main_file.name!r} of {item.reference}: {error}",
-            hint="Check that the file is a complete ONNX model.",
-        ) from error
+        raise OperationError(f"ONNX Runtime could not run the model: {error}") from error
+    return [np.asarray(output) for output in outputs]

@@ -20,4 +20,8 @@ class TestConformance(PluginConformance):
     cases = (
         Case("onnxruntime.evaluate", params={"limit": 100}, inputs=model_and_data),
         Case("onnxruntime.benchmark", params={"seconds": 0.1, "warmup": 1}, inputs=model_only),
+        Case("onnxruntime.quantize", params={"samples": 20, "parity_samples": 100}, inputs=model_and_data),
+        Case("onnxruntime.optimise", params={"level": "extended", "parity_samples": 32}, inputs=model_only),
+        Case("onnxruntime.convert_fp16", params={"parity_samples": 32}, inputs=model_and_data),
+        Case("onnxruntime.convert_opset", params={"target_opset": 21, "parity_samples": 32}, inputs=model_only),
     )
