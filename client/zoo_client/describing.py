@@ -1,11 +1,12 @@
-"""Finds out what a folder holds: which files, and which artifacts they are, by their names."""
+"""Finds out what a folder holds: which files, and which artifacts they are."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zoo_client.folders import MANIFEST_NAME
+from zoo_client.identifying import artifacts_in
 from zoo_client.pulling import read_manifest
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.errors import InvalidInput, NotFound
@@ -14,18 +15,6 @@ from zoo_sdk.names import checked_path
 from zoo_sdk.vocabulary import Precision
 
 MAX_FILES = 100_000
-ARTIFACT_SUFFIXES: Mapping[str, str] = {
-    ".safetensors": "safetensors",
-    ".onnx": "onnx",
-    ".pth": "pickle",
-    ".pt": "pickle",
-    ".ckpt": "pickle",
-    ".pkl": "pickle",
-    ".h5": "keras-h5",
-    ".hdf5": "keras-h5",
-    ".jit": "torchscript",
-    ".integers": "zoo-integer",
-}
 
 
 @dataclass(frozen=True)
@@ -78,20 +67,16 @@ def _files_of(source: Path) -> Iterable[LocalFile]:
 
 
 def describe_artifacts(files: Sequence[LocalFile], precision: Precision | None = None) -> list[ArtifactDescription]:
-    """One artifact for each file whose suffix names a model format; an OpenVINO ``.xml`` takes its ``.bin`` along."""
-    paths = {file.path for file in files}
+    """One artifact for each file that is a model by its suffix, or by its bytes where the suffix may mean several.
+
+    What belongs to it comes along: an OpenVINO ``.xml`` takes its ``.bin``, ONNX its external data, a SavedModel its
+    variables, Darknet weights their configuration.  Nothing is loaded or executed.
+    """
     found = []
-    for path in sorted(paths):
-        suffix = PurePosixPath(path).suffix
-        stem = path.removesuffix(suffix)
-        parts: tuple[str, ...] = (path,)
-        kind = ARTIFACT_SUFFIXES.get(suffix.lower())
-        if suffix.lower() == ".xml" and f"{stem}.bin" in paths:
-            kind, parts = "openvino-ir", (path, f"{stem}.bin")
-        if kind:
-            name = stem.rsplit("/", 1)[-1][:100]
-            runtime = find_format(kind).runtime
-            found.append(ArtifactDescription(name=name, format=kind, files=parts, precision=precision, runtime=runtime))
+    for kind, parts in sorted(artifacts_in({file.path: file.source for file in files}), key=lambda item: item[1]):
+        name = PurePosixPath(parts[0]).stem[:100]
+        runtime = find_format(kind).runtime
+        found.append(ArtifactDescription(name=name, format=kind, files=parts, precision=precision, runtime=runtime))
     return found
 
 

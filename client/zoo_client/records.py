@@ -35,11 +35,38 @@ class FileRecord(TypedDict):
     sha256: str
     size: int
     format: NotRequired[str]
+    facts: NotRequired[dict[str, Any] | None]
     findings: NotRequired[list[Any]]
     mirrored: NotRequired[bool]
     address: NotRequired[str | None]
     label: NotRequired[str | None]
     mirror: NotRequired[dict[str, Any] | None]
+
+
+class FileInspection(TypedDict):
+    """What was found in a file's bytes; of one on this machine without digest, artifact and contradictions."""
+
+    path: str
+    sha256: str | None
+    size: int
+    format: str
+    inspector: int
+    severity: str | None
+    findings: list[dict[str, Any]]
+    facts: dict[str, Any]
+    artifact: str | None
+    contradictions: list[str]
+
+
+class FactTable(TypedDict):
+    """Rows of a table of a file's facts."""
+
+    name: str
+    count: int
+    kept: int
+    columns: list[str]
+    results: list[list[Any]]
+    next: str | None
 
 
 class Parent(TypedDict):

@@ -6,7 +6,18 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from zoo_client.api import Api, path_of
-from zoo_client.records import FileRecord, Kind, Lineage, Metric, Page, Parent, Repository, Version
+from zoo_client.records import (
+    FactTable,
+    FileInspection,
+    FileRecord,
+    Kind,
+    Lineage,
+    Metric,
+    Page,
+    Parent,
+    Repository,
+    Version,
+)
 from zoo_sdk.errors import InvalidInput, NotFound
 from zoo_sdk.names import Reference, checked_path
 
@@ -117,6 +128,15 @@ class Versions:
         """Put the bytes of a finished upload into a draft under ``path``."""
         body = {"path": checked_path(path), "upload": upload}
         return cast("FileRecord", self._api.post(self.route(ref, "files"), body))
+
+    def inspection(self, ref: str, path: str) -> FileInspection:
+        """What was found in a file: facts and findings."""
+        return cast("FileInspection", self._api.get(self.route(ref, "inspection", checked_path(path))))
+
+    def fact_table(self, ref: str, path: str, table: str, *, limit: int = 50, cursor: str | None = None) -> FactTable:
+        """A page of a table of a file's facts: ``layers`` or ``weights``."""
+        query = {"limit": limit, "cursor": cursor}
+        return cast("FactTable", self._api.get(self.route(ref, "tables", table, checked_path(path)), query))
 
     def add_artifact(self, ref: str, description: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
         """Declare an artifact (``ArtifactDescription``) whose files are in the draft already."""

@@ -28,6 +28,8 @@ from zoo_inspection.texts import inspect_text
 from zoo_sdk.formats import FORMATS
 
 logger = logging.getLogger(__name__)
+INSPECTOR_VERSION = 1
+"""Raised with every change that may find something else in a file: formats, facts or findings."""
 OUR_FAULT = "the inspection itself failed"
 PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 CLAIMS = {

@@ -1,6 +1,7 @@
 """Runs a management command of the registry beside a running Zoo, with the environment that the Zoo gave its own."""
 
 import json
+import os
 import subprocess
 from typing import Any
 
@@ -24,7 +25,24 @@ def fresh_admin_token(home: Home) -> dict[str, Any]:
     return {key: json.loads(answer.strip().splitlines()[-1])[key] for key in ("admin_user", "admin_token")}
 
 
+def run_beside(home: Home, *words: str) -> int:
+    """Run a management command whose output is for whoever called us; answers its exit status.
+
+    Raises:
+        Conflict: no Zoo runs on this home.
+
+    """
+    return subprocess.run(_command(home, f"admin-{os.getpid()}", *words), check=False).returncode
+
+
 def _run(home: Home, name: str, *words: str) -> str:
+    done = subprocess.run(_command(home, name, *words), check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise OperationError(f"The registry could not do it: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def _command(home: Home, name: str, *words: str) -> list[str]:
     try:
         specification = json.loads((home.specifications / f"{MODEL}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -34,7 +52,4 @@ def _run(home: Home, name: str, *words: str) -> str:
     path = home.specifications / f"{name}.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(specification), encoding="utf-8")
-    done = subprocess.run(launch_command(path), check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise OperationError(f"The registry could not do it: {done.stderr.strip()[-2000:]}")
-    return done.stdout
+    return launch_command(path)

@@ -10,7 +10,8 @@ from zoo_server.rest.identifiers import new_id
 class Blob(models.Model):
     """Bytes that the store holds under their digest; made only after they were hashed here and made durable.
 
-    ``format`` and ``findings`` come from looking at the bytes without executing them (see ``zoo_inspection``).
+    ``format``, ``facts`` and ``findings`` come from looking at the bytes without executing them (see
+    ``zoo_inspection``), by the rules of the version ``inspector``; 0: from before rules had versions.
     """
 
     sha256 = models.CharField(max_length=71, primary_key=True)
@@ -18,7 +19,11 @@ class Blob(models.Model):
     format = models.CharField(max_length=40)
     facts = models.JSONField(default=dict)
     findings = models.JSONField(default=list)
+    inspector = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["inspector", "sha256"], name="blob_by_inspector")]
 
     def __str__(self) -> str:
         return self.sha256

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from zoo_inspection import inspect
+from zoo_inspection import INSPECTOR_VERSION, inspect
 from zoo_sdk.errors import Conflict, IntegrityError, InvalidInput, PermissionDenied
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.models import Blob, Holding, Upload
@@ -321,6 +321,7 @@ def _keep(principal: Principal, upload: Upload, file: SessionFile, digest: str) 
                 "format": found.format,
                 "facts": found.facts,
                 "findings": list(found.findings),
+                "inspector": INSPECTOR_VERSION,
             },
         )
         hold_blob(team=upload.team, blob=blob)

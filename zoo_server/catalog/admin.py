@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from zoo_sdk.errors import ZooError
 from zoo_server.accounts.authentication import principal_of_user
+from zoo_server.artifacts.inspection_page import inspection_line, inspection_page
 from zoo_server.audit.admin import ReadOnlyAdmin
 from zoo_server.catalog import services
 from zoo_server.catalog.models import (
@@ -26,6 +27,7 @@ from zoo_server.catalog.models import (
     Version,
     VersionFile,
 )
+from zoo_server.catalog.selectors import with_short_facts
 
 SHOWN_ROWS = 100
 
@@ -61,8 +63,18 @@ class FileInline(ReadOnlyInline):
     """Files."""
 
     model = VersionFile
-    fields = ("path", "blob", "address", "artifact")
+    fields = ("path", "inspection", "blob", "address", "artifact")
+    readonly_fields = ("inspection",)
     related = ("blob", "artifact__version__repository__team")
+
+    @admin.display(description="what it is")
+    def inspection(self, file: VersionFile) -> str:
+        """What was found in its bytes, in a line."""
+        return inspection_line(file.blob, file.told_facts) if file.blob else "not mirrored"  # type: ignore[attr-defined]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[VersionFile]:
+        """Tables of facts may be long, and are not shown here."""
+        return with_short_facts(super().get_queryset(request))
 
 
 class ArtifactInline(ReadOnlyInline):
@@ -226,10 +238,16 @@ class VersionFileAdmin(ReadOnlyAdmin):
     """Files of versions."""
 
     list_display = ("path", "version", "blob", "address")
+    readonly_fields = ("inspection",)
     list_filter = (NotMirroredFilter,)
     list_select_related = ("version__repository__team", "blob")
     search_fields = ("path", "blob__sha256", "version__repository__name", "address")
     ordering = ("-id",)
+
+    @admin.display(description="inspection")
+    def inspection(self, file: VersionFile) -> str:
+        """Facts and findings of its bytes."""
+        return inspection_page(file.blob)
 
 
 @admin.register(StrategyStep)

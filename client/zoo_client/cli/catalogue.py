@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "models": Entry("repositories:models", "List, show, create and edit models.", FETCH),
         "datasets": Entry("dataset_commands:datasets", "List, show, create, edit and publish data sets.", FETCH),
         "versions": Entry("versions:versions", "List and show the versions of a model or data set.", FETCH),
+        "inspect": Entry("inspecting:inspect", "Say what model files are, of a version or here; offline.", FETCH),
         "leaderboard": Entry("leaderboard:leaderboard", "Rank a task's versions: reported and measured.", FETCH),
         "pull": Entry("pull:pull", "Fetch a version into a folder, resumable and verified.", FETCH),
         "lineage": Entry("lineage:lineage", "Show what a version was made from, and what was made from it.", FETCH),

@@ -81,6 +81,9 @@ def push_command(  # noqa: PLR0913  one option for each fact about the version
     with session.client() as client, session.bytes_bar(f"Publishing {name}", size) as progress:
         version = publish(client, "models", name, draft, progress=progress)
     session.show(version, lambda: fields(version_facts(version)))
+    for item in version["artifacts"]:
+        for text in item.get("contradictions", []):
+            session.note(f"Note: {text}")
     if not draft.artifacts:
         session.note(
             "No file was recognised as a model; describe artifacts with --artifacts to let jobs use the version."

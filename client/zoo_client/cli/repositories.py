@@ -1,6 +1,6 @@
 """``zoo models`` and the commands that ``zoo datasets`` shares with it: list, show, create, edit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,14 +111,21 @@ def repository_commands(kind: Kind, summary: str) -> typer.Typer:
             found = source.show(name)
             versions = [] if session.as_json else list(islice(source.versions.iterate(name, limit=10), 10))
         rows = [
-            (item["reference"], item["state"], size_text(item), time_text(item["created_at"]), item["notes"])
+            (
+                item["reference"],
+                item["state"],
+                *network_cells(item),
+                size_text(item),
+                time_text(item["created_at"]),
+                item["notes"],
+            )
             for item in versions
         ]
         session.show(
             found,
             lambda: fields(_facts(found)),
             "",
-            lambda: table(("version", "state", "size", "made", "notes"), rows),
+            lambda: table(("version", "state", "formats", "parameters", "precision", "size", "made", "notes"), rows),
             *((lambda: cell(""), lambda: fields([("card", found["card"])])) if found["card"] else ()),
         )
 
@@ -192,6 +199,18 @@ def _table(rows: list[Any]) -> Any:
             for row in rows
         ],
         right=("latest",),
+    )
+
+
+def network_cells(version: Mapping[str, Any]) -> tuple[list[str], str, list[str]]:
+    """Formats, parameter count and precisions of a version's artifacts, as far as they are known."""
+    artifacts = version.get("artifacts", [])
+    counts = [file["facts"]["parameters"] for file in version["files"] if "parameters" in (file.get("facts") or {})]
+    precisions = [item["precision"] for item in artifacts if item["precision"]]
+    return (
+        list(dict.fromkeys(item["format"] for item in artifacts)),
+        number_text(max(counts)) if counts else "",
+        list(dict.fromkeys(precisions)),
     )
 
 

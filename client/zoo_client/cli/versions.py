@@ -15,6 +15,7 @@ from zoo_client.records import FileRecord, Version
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import VersionState
 
+SEVERITIES = ("clean", "suspicious", "dangerous")
 versions = group("List and show the versions of a model or data set.")
 
 
@@ -101,6 +102,7 @@ def _sections(version: Version) -> list[RenderableType]:
     sections: list[RenderableType] = [fields(version_facts(version))]
     parts: list[tuple[list[Any], RenderableType]] = [
         (version["artifacts"], _artifacts(version)),
+        (_contradictions(version), table(("contradiction",), [(text,) for text in _contradictions(version)])),
         (version["files"], _files(version)),
         (version["strategy"], _strategy(version)),
         (version["parents"], _parents(version)),
@@ -121,18 +123,24 @@ def _artifacts(version: Version) -> RenderableType:
     return table(("artifact", "format", "precision", "runtime", "size", "files"), rows, right=("size",))
 
 
+def _contradictions(version: Version) -> list[str]:
+    """Where artifacts are declared otherwise than their files say."""
+    return [text for item in version["artifacts"] for text in item.get("contradictions", [])]
+
+
 def _files(version: Version) -> RenderableType:
     rows = [
         (
             item["path"],
             "" if item["size"] is None else bytes_text(item["size"]),
             f"{item['sha256'][:19]}…" if item["sha256"] else "",
+            _network(item),
             _findings(item.get("findings", [])),
             _whereabouts(item),
         )
         for item in version["files"][:50]
     ]
-    return table(("file", "size", "sha256", "findings", "address"), rows, right=("size",))
+    return table(("file", "size", "sha256", "what it is", "findings", "address"), rows, right=("size",))
 
 
 def _whereabouts(file: FileRecord) -> str:
@@ -145,8 +153,17 @@ def _whereabouts(file: FileRecord) -> str:
     return f"{address} (not mirrored{state})"
 
 
+def _network(file: FileRecord) -> str:
+    """The format of a file and the main facts of its network; `zoo inspect` tells the rest."""
+    facts = file.get("facts") or {}
+    count = f"{number_text(facts['parameters'])} parameters" if "parameters" in facts else ""
+    return ", ".join(part for part in (file.get("format") or "", count, facts.get("precision", "")) if part)
+
+
 def _findings(findings: list[Any]) -> str:
-    return f"{len(findings)}: {findings[0]}" if findings else ""
+    """How many there are, and the worst."""
+    worst = max(findings, key=lambda item: SEVERITIES.index(item["severity"]), default=None)
+    return f"{len(findings)}: {worst['severity']}: {worst['reason']}" if worst else ""
 
 
 def _strategy(version: Version) -> RenderableType:

@@ -220,3 +220,23 @@ def test_a_broken_audit_chain_is_exit_code_1_and_names_the_row(admin: Zoo, monke
     assert found.code == 1
     assert found.json["error"]["facts"]["first_broken"] == broken
     assert "row 7" in found.err
+
+
+def test_a_version_is_inspected_and_what_its_files_contradict_is_said(
+    admin: Zoo, registry: Registry, tmp_path: Path
+) -> None:
+    from tests.zoo_inspection.samples import onnx_bytes
+
+    (tmp_path / "net.onnx").write_bytes(onnx_bytes())
+    name = f"{registry.team}/inspected"
+    pushed = admin("push", name, str(tmp_path / "net.onnx"), "--precision", "fp16")
+    assert "Declared fp16, but most weights in net.onnx are fp32." in pushed.err
+    (told,) = admin("inspect", f"{name}@1", "--json", "--rows", "5").json["results"]
+    assert (told["reference"], told["path"], told["artifact"]) == (f"{name}@1", "net.onnx", "net")
+    assert told["table"] == {"name": "layers", "count": 1, "columns": ["name", "type"], "rows": [["conv", "Conv"]]}
+    for words in ("? x 3 x 8 x 8", "Declared fp16", "108"):
+        assert words in admin("inspect", f"{name}@1", "--path", "net.onnx").out
+    assert "onnx, 108 parameters, fp32" in admin("versions", "show", f"{name}@1").out
+    assert admin("inspect", f"{name}@1", "--path", "other.onnx").code == 4
+    row = [line for line in admin("models", "show", name).out.splitlines() if f"{name}@1" in line]
+    assert "108" in row[0]

@@ -46,8 +46,10 @@ class MirrorAnswer(_Answer):
 
 
 class FileAnswer(_Answer):
-    """A file; ``format`` and ``findings`` come from looking at its bytes.
+    """A file; ``format``, ``facts`` and ``findings`` come from looking at its bytes.
 
+    ``facts`` are in short (without the rows of tables; see the file's ``inspection`` and ``tables``), and null beyond
+    the first 32 files of a version that have any.
     One of a catalogue has an ``address``, and ``mirrored`` is false while its bytes are only there: then ``format`` is
     null, ``sha256`` and ``size`` are what its catalogue declares.
     """
@@ -56,6 +58,7 @@ class FileAnswer(_Answer):
     sha256: str | None
     size: int | None
     format: str | None
+    facts: dict[str, Any] | None
     findings: list[dict[str, Any]]
     mirrored: bool
     address: str | None
@@ -63,11 +66,45 @@ class FileAnswer(_Answer):
     mirror: MirrorAnswer | None
 
 
+class InspectionAnswer(_Answer):
+    """What was found in a file's bytes, by the rules of the version ``inspector`` (0: from before they had versions).
+
+    ``severity``: of its worst finding.  ``facts``: without the rows of tables.  ``artifact``: the name of the one that
+    it is part of; ``contradictions``: where that is declared otherwise than this file, its main file, says.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    format: str
+    inspector: int
+    severity: str | None
+    findings: list[dict[str, Any]]
+    facts: dict[str, Any]
+    artifact: str | None
+    contradictions: list[str]
+
+
+class FactTableAnswer(_Answer):
+    """Rows of a table of a file's facts: ``count`` that the file has, of which the first ``kept`` are told."""
+
+    name: str
+    count: int
+    kept: int
+    columns: list[str]
+    results: list[list[Any]]
+    next: str | None
+
+
 class ArtifactAnswer(ArtifactDescription):
-    """An artifact; ``size``: bytes of all its files as far as it is known; ``mirrored``: all of them are here."""
+    """An artifact; ``size``: bytes of all its files as far as it is known; ``mirrored``: all of them are here.
+
+    ``contradictions``: sentences about what is declared otherwise than the main file's bytes say.
+    """
 
     size: int
     mirrored: bool
+    contradictions: list[str]
 
 
 class StepAnswer(_Answer):

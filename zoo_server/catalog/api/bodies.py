@@ -15,6 +15,7 @@ from zoo_sdk.vocabulary import LineageRole, StrategyKind, VersionState, Visibili
 from zoo_server.catalog.descriptions import MAX_STEPS, UNSTORABLE, RepositoryDescription
 from zoo_server.catalog.selectors.lineage import DEFAULT_DEPTH, MAX_DEPTH
 from zoo_server.rest.choices import choices_of
+from zoo_server.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from zoo_server.rest.serializers import PageQuery, StrictSerializer
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -174,6 +175,17 @@ class MetricQuery(PageQuery):
     """Filters of a list of metrics."""
 
     name = serializers.CharField(required=False)
+
+
+class FactTableQuery(StrictSerializer):
+    """A page of a table; the cursor is the number of its first row."""
+
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="Rows of a page."
+    )
+    cursor = serializers.IntegerField(
+        min_value=0, max_value=10**6, default=None, allow_null=True, help_text="The `next` of the former page."
+    )
 
 
 class HolderQuery(PageQuery):

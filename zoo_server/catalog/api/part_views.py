@@ -8,13 +8,15 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from zoo_inspection.telling import TABLES, table_of
 from zoo_sdk.artifacts import ArtifactDescription
-from zoo_sdk.errors import InvalidInput
+from zoo_sdk.errors import InvalidInput, NotFound
 from zoo_sdk.vocabulary import LineageRole, MetricSource, RepositoryKind, Scope, VersionState
 from zoo_server.artifacts.downloads import blob_response
 from zoo_server.catalog import selectors, services
 from zoo_server.catalog.api import answers, presentation
 from zoo_server.catalog.api.bodies import (
+    FactTableQuery,
     FileAddition,
     LineageQuery,
     MetricQuery,
@@ -78,6 +80,48 @@ class FileDetail(KindView):
         """Take it out of a draft, and with it the artifact that it is part of."""
         services.remove_file(principal=principal_of(request), version=self.version(), path=path)
         return Response(status=204)
+
+
+class FileInspection(KindView):
+    """What was found in a file."""
+
+    operations = {"GET": "inspect_file"}
+
+    @extend_schema(responses=answers.InspectionAnswer)
+    def get(self, request: Request, path: str, **_: str) -> Response:
+        """Facts and findings of its bytes, which were looked at and not executed; 409 while they are not mirrored."""
+        file = selectors.inspected_file(version=self.version(), path=path)
+        return answer(presentation.describe_inspection(file))
+
+
+class FactTable(KindView):
+    """A table of a file's facts."""
+
+    operations = {"GET": "fact_table"}
+
+    @extend_schema(parameters=[FactTableQuery], responses=answers.FactTableAnswer)
+    def get(self, request: Request, table: str, path: str, **_: str) -> Response:
+        """Its rows in pages: `layers` or `weights`.  The first rows of a file are kept, all are counted."""
+        query = validated(FactTableQuery, request.query_params)
+        file = selectors.inspected_file(version=self.version(), path=path)
+        found = table_of(file.held().facts, table)
+        if found is None:
+            raise NotFound(
+                f"{path[:120]!r} has no table {table[:40]!r}.", hint=f"Tables are called {' and '.join(TABLES)}."
+            )
+        start = query["cursor"] or 0
+        rows = found["rows"][start : start + query["limit"]]
+        end = start + len(rows)
+        return answer(
+            answers.FactTableAnswer(
+                name=table,
+                count=found["count"],
+                kept=len(found["rows"]),
+                columns=found["columns"],
+                results=rows,
+                next=str(end) if end < len(found["rows"]) else None,
+            )
+        )
 
 
 class ArtifactList(KindView):

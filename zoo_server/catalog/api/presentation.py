@@ -6,14 +6,18 @@ from typing import Any, TypeVar
 from django.db.models import Model
 from pydantic import BaseModel
 
+from zoo_inspection.findings import SEVERITIES
+from zoo_inspection.telling import in_short
 from zoo_sdk.measures import MEASURES
 from zoo_server.accounts.models import User
+from zoo_server.artifacts.models import Blob
 from zoo_server.catalog.api.answers import (
     AliasAnswer,
     AliasMoveAnswer,
     ArtifactAnswer,
     FileAnswer,
     HolderAnswer,
+    InspectionAnswer,
     MetricAnswer,
     MirrorAnswer,
     ParentAnswer,
@@ -22,6 +26,7 @@ from zoo_server.catalog.api.answers import (
     StepAnswer,
     VersionAnswer,
 )
+from zoo_server.catalog.facts import contradictions
 from zoo_server.catalog.models import (
     Alias,
     AliasMove,
@@ -37,6 +42,8 @@ from zoo_server.catalog.selectors.lineage import HIDDEN
 from zoo_server.rest.pagination import Page
 from zoo_server.rest.principals import SYSTEM
 
+FILES_WITH_FACTS = 32
+"""Of a version's description: the other files' facts have a route of their own."""
 RowT = TypeVar("RowT", bound=Model)
 
 
@@ -65,7 +72,7 @@ def describe_repository(repository: Repository) -> RepositoryAnswer:
     )
 
 
-def describe_file(file: VersionFile) -> FileAnswer:
+def describe_file(file: VersionFile, *, with_facts: bool = True) -> FileAnswer:
     """A file with its blob, its mirror and the mirror's upload."""
     blob = file.blob
     return FileAnswer(
@@ -73,11 +80,65 @@ def describe_file(file: VersionFile) -> FileAnswer:
         sha256=blob.sha256 if blob else file.declared_sha256 or None,
         size=_size(file),
         format=blob.format if blob else None,
+        facts=in_short(_facts(file)) if blob and with_facts else None,
         findings=blob.findings if blob else [],
         mirrored=blob is not None,
         address=file.address or None,
         label=file.label or None,
         mirror=describe_mirror(file) if file.address else None,
+    )
+
+
+def describe_files(files: list[VersionFile]) -> list[FileAnswer]:
+    """The files of a version, facts only of the first that have some."""
+    left = FILES_WITH_FACTS
+    told = []
+    for file in files:
+        has_facts = bool(_facts(file))
+        told.append(describe_file(file, with_facts=left > 0 or not has_facts))
+        left -= has_facts
+    return told
+
+
+def describe_inspection(file: VersionFile) -> InspectionAnswer:
+    """A file of :func:`zoo_server.catalog.selectors.inspected_file`; ``NotMirrored`` while its bytes are away."""
+    blob = file.held()
+    artifact = file.artifact
+    files = list(artifact.files.all()) if artifact else []
+    is_main = bool(files) and files[0].pk == file.pk
+    return InspectionAnswer(
+        path=file.path,
+        sha256=blob.sha256,
+        size=blob.size,
+        format=blob.format,
+        inspector=blob.inspector,
+        severity=worst_severity(blob),
+        findings=blob.findings,
+        facts=in_short(blob.facts),
+        artifact=artifact.name if artifact else None,
+        contradictions=_contradictions(artifact, file.path, blob.facts) if artifact and is_main else [],
+    )
+
+
+def worst_severity(blob: Blob) -> str | None:
+    """The severity of a blob's worst finding; None without findings."""
+    return max((finding["severity"] for finding in blob.findings), key=SEVERITIES.index, default=None)
+
+
+def _facts(file: VersionFile) -> dict[str, Any]:
+    """The facts of a file's bytes, without the rows of tables if the query left them out."""
+    told = getattr(file, "told_facts", None)
+    facts: dict[str, Any] = told if told is not None else file.blob.facts if file.blob else {}
+    return facts
+
+
+def _contradictions(artifact: Artifact, path: str, facts: dict[str, Any]) -> list[str]:
+    return contradictions(
+        path=path,
+        format_name=artifact.format,
+        precision=artifact.precision,
+        signature=artifact.signature,
+        facts=facts,
     )
 
 
@@ -107,6 +168,7 @@ def describe_artifact(artifact: Artifact) -> ArtifactAnswer:
         files=tuple(file.path for file in files),
         size=sum(_size(file) or 0 for file in files),
         mirrored=all(file.blob_id is not None for file in files),
+        contradictions=_contradictions(artifact, files[0].path, _facts(files[0])) if files else [],
     )
 
 
@@ -168,7 +230,7 @@ def describe_version(version: Version) -> VersionAnswer:
         kind=repository.kind,
         created_by=_author(version.created_by),
         job=version.job_id,
-        files=[describe_file(file) for file in files],
+        files=describe_files(files),
         artifacts=[describe_artifact(artifact) for artifact in version.artifacts.all()],
         strategy=[describe_step(step) for step in version.strategy.all()],
         parents=[describe_parent(edge) for edge in version.parent_edges.all()],

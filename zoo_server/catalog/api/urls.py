@@ -23,6 +23,8 @@ ROUTES: tuple[tuple[str, type[KindView], str], ...] = (
     ("/<str:team>/<str:name>/versions/<str:ref>/withdraw", version_views.Withdraw, "withdraw"),
     ("/<str:team>/<str:name>/versions/<str:ref>/files", part_views.FileList, "files"),
     ("/<str:team>/<str:name>/versions/<str:ref>/files/<path:path>", part_views.FileDetail, "file"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/inspection/<path:path>", part_views.FileInspection, "inspection"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/tables/<str:table>/<path:path>", part_views.FactTable, "fact-table"),
     ("/<str:team>/<str:name>/versions/<str:ref>/artifacts", part_views.ArtifactList, "artifacts"),
     ("/<str:team>/<str:name>/versions/<str:ref>/lineage", part_views.Lineage, "lineage"),
     ("/<str:team>/<str:name>/versions/<str:ref>/strategy", part_views.Strategy, "strategy"),

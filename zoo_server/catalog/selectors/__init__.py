@@ -13,10 +13,12 @@ from zoo_server.catalog.selectors.remote_files import list_remote_files, remote_
 from zoo_server.catalog.selectors.versions import (
     get_file,
     get_version_details,
+    inspected_file,
     list_metrics,
     resolve_version,
     version_details,
     version_of,
+    with_short_facts,
 )
 from zoo_server.catalog.selectors.visibility import get_repository, visible_repositories, visible_versions
 
@@ -29,6 +31,7 @@ __all__ = [
     "get_repository",
     "get_repository_details",
     "get_version_details",
+    "inspected_file",
     "lineage_graph",
     "list_aliases",
     "list_metrics",
@@ -42,4 +45,5 @@ __all__ = [
     "versions_with_digest",
     "visible_repositories",
     "visible_versions",
+    "with_short_facts",
 ]

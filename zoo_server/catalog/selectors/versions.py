@@ -1,6 +1,6 @@
 """Which version a reference means, and everything that a version's description shows."""
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, Func, JSONField, Prefetch, QuerySet
 
 from zoo_sdk.errors import NotFound
 from zoo_sdk.measures import find_measure
@@ -64,7 +64,7 @@ def version_details(versions: QuerySet[Version], *, principal: Principal) -> Que
     """
     seen = Version.objects.filter(pk__in=visible_versions(principal=principal).values("pk"))
     seen = seen.select_related("repository__team")
-    files = VersionFile.objects.select_related("blob", "mirror__upload")
+    files = with_short_facts(VersionFile.objects.select_related("mirror__upload"))
     return versions.select_related("repository__team", "created_by").prefetch_related(
         Prefetch("files", files),
         Prefetch("artifacts", Artifact.objects.prefetch_related(Prefetch("files", files))),
@@ -77,6 +77,13 @@ def version_details(versions: QuerySet[Version], *, principal: Principal) -> Que
         Prefetch("aliases", Alias.objects.order_by("name")),
         Prefetch("state_changes", StateChange.objects.select_related("changed_by").order_by("id")),
     )
+
+
+def with_short_facts(files: QuerySet[VersionFile]) -> QuerySet[VersionFile]:
+    """``files`` with their blobs, whose facts come without the rows of tables, as ``file.told_facts``."""
+    without_rows = "(%(expressions)s #- '{layers,rows}' #- '{weights,rows}')"
+    told = Func(F("blob__facts"), template=without_rows, output_field=JSONField())
+    return files.select_related("blob").defer("blob__facts").annotate(told_facts=told)
 
 
 def metric_details(metrics: QuerySet[Metric], *, principal: Principal) -> QuerySet[Metric]:
@@ -100,6 +107,15 @@ def get_version_details(*, principal: Principal, version: Version) -> Version:
 def get_file(*, version: Version, path: str) -> VersionFile:
     """A file of a version by its path."""
     found = version.files.select_related("blob").filter(path=path).first() if "\x00" not in path else None
+    if found is None:
+        raise NotFound(f"{version} has no file {path[:120]!r}.", hint="Its description lists its files.")
+    return found
+
+
+def inspected_file(*, version: Version, path: str) -> VersionFile:
+    """A file of a version with its blob, its whole facts and the artifact that it is part of."""
+    files = version.files.select_related("blob", "artifact").prefetch_related("artifact__files")
+    found = files.filter(path=path).first() if "\x00" not in path else None
     if found is None:
         raise NotFound(f"{version} has no file {path[:120]!r}.", hint="Its description lists its files.")
     return found

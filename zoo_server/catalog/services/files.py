@@ -14,6 +14,7 @@ from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.artifacts.selectors import held_blob, upload_for
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.addresses import checked_address
+from zoo_server.catalog.facts import completed
 from zoo_server.catalog.fitting import check_fits
 from zoo_server.catalog.models import Artifact, Version, VersionFile
 from zoo_server.catalog.services.authorisation import locked_draft, require
@@ -117,7 +118,9 @@ def remove_file(*, principal: Principal, version: Version, path: str) -> None:
 
 
 def add_artifact(*, principal: Principal, version: Version, description: ArtifactDescription) -> Artifact:
-    """Say what some files of a draft are.  The runtime defaults to the format's.
+    """Say what some files of a draft are.
+
+    The runtime defaults to the format's; signature and precision to what the main file says of itself, if it is here.
 
     Raises:
         InvalidInput: a file is missing, or its bytes are not of the declared format.
@@ -131,6 +134,8 @@ def add_artifact(*, principal: Principal, version: Version, description: Artifac
         position = draft.artifacts.count()
         if position >= MAX_ARTIFACTS:
             raise InvalidInput(f"{draft} has {position} artifacts, which is the most.")
+        if files[0].blob is not None:
+            description = completed(description, files[0].blob.facts)
         fields = description.model_dump(mode="json", exclude={"files"})
         fields["runtime"] = description.runtime or find_format(description.format).runtime
         artifact = Artifact.objects.create(version=draft, position=position, **fields)
