@@ -32,7 +32,10 @@ WORKER_PASSED_ON = (
     "ZOO_WORKER_CACHE_GIB",
     "ZOO_WORKER_SHARED_CACHE_GIB",
 )
-SERVER_PASSED_ON = ("ZOO_STORE_QUOTA_GIB", "ZOO_LEASE_SECONDS", "ZOO_DEBUG", "ZOO_S3_ENDPOINT_URL", "ZOO_S3_BUCKET")
+SERVER_PASSED_ON = (
+    "ZOO_STORE_QUOTA_GIB", "ZOO_LEASE_SECONDS", "ZOO_DEBUG", "ZOO_SIGNING_KEYS_DIR", "ZOO_S3_ENDPOINT_URL",
+    "ZOO_S3_BUCKET",
+)  # fmt: skip
 SERVER_SECRETS = ("ZOO_S3_ACCESS_KEY_ID", "ZOO_S3_SECRET_ACCESS_KEY")
 """Never written down: the registry inherits them from us through the manager."""
 
@@ -160,6 +163,10 @@ class Zoo:
                 name="bootstrap", title="administrator and tokens", needs=("migrate",), **server,
                 finished=self.bootstrap.take,
                 command=(sys.executable, "-m", "zoo_server", "bootstrap", "--json", *self._wanted_tokens()),
+            ),
+            Step(
+                name="signing-key", title="signing key", needs=("migrate",), **server,
+                command=(sys.executable, "-m", "zoo_server", "signing_key", "ensure"),
             ),
             Program(
                 name="web", title="web server", needs=("migrate", "valkey"), stop_stage=30, stop_seconds=30, **server,

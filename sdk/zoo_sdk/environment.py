@@ -23,6 +23,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_ALLOWED_HOSTS": "Host names that the registry answers to, separated by commas.",
         "ZOO_STORE_DIR": "Folder of the local blob store.",
         "ZOO_STORE_QUOTA_GIB": "Largest total size of the blob store in GiB (default: no limit).",
+        "ZOO_SIGNING_KEYS_DIR": "Folder of the registry's signing keys (default: ZOO_HOME/secrets/signing-keys).",
         "ZOO_S3_ENDPOINT_URL": "S3 endpoint of the blob store.",
         "ZOO_S3_BUCKET": "S3 bucket of the blob store.",
         "ZOO_S3_ACCESS_KEY_ID": "S3 access key.",

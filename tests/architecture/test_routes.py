@@ -17,7 +17,10 @@ from zoo_sdk.vocabulary import Scope
 from zoo_server.rest.permissions import PUBLIC, DeclaredScope, declared_scope
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-PUBLIC_ROUTES = {"GET healthz", "GET readyz", "GET api/schema", "GET api/docs", "GET api/v1/", "POST api/v1/login"}
+PUBLIC_ROUTES = {
+    "GET healthz", "GET readyz", "GET api/schema", "GET api/docs", "GET api/v1/", "GET api/v1/keys",
+    "POST api/v1/login",
+}  # fmt: skip
 """All that may be called without credentials; a new one is added here on purpose."""
 NOT_OF_THE_API = ("admin/", "^static/", "leaderboard", "pipelines")
 SAMPLES = {

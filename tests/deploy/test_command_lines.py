@@ -148,10 +148,12 @@ def test_every_command_line_of_the_compose_file_runs(machine: Machine) -> None:
     machine.start("valkey")
     machine.wait("valkey", lambda: _accepts(machine.ports["valkey"]))
     machine.run_once("migrate")
+    assert "Signing key" in machine.run_once("signing-key")
     tokens = json.loads(machine.run_once("bootstrap").strip().splitlines()[-1])
     assert tokens["admin_token"]
     machine.values["ZOO_WORKER_TOKEN"] = tokens["worker_token"]
-    long_running = [name for name in services() if name not in {"postgres", "valkey", "s3", "migrate", "bootstrap"}]
+    one_shot = {"migrate", "bootstrap", "signing-key"}
+    long_running = [name for name in services() if name not in {"postgres", "valkey", "s3", *one_shot}]
     for name in long_running:
         machine.start(name)
     for name in ("web", "mlflow"):

@@ -18,7 +18,7 @@ from zoo_onebox.parts import Options, Zoo
 from .compose_file import ROOT, VARIABLE, compose_text, example_variables, services
 
 SERVICES = services()
-ONE_SHOT = {"migrate", "bootstrap"}
+ONE_SHOT = {"migrate", "bootstrap", "signing-key"}
 DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
 
 

@@ -32,8 +32,8 @@ def _words(task: Task) -> str:
 
 def test_everything_is_started_by_default(home: Path) -> None:
     assert set(_tasks(home)) == {
-        "initdb", "postgres", "databases", "valkey", "migrate", "bootstrap", "web", "beat", "chores", "mlflow",
-        "worker-onnxruntime", "worker-torch",
+        "initdb", "postgres", "databases", "valkey", "migrate", "bootstrap", "signing-key", "web", "beat", "chores",
+        "mlflow", "worker-onnxruntime", "worker-torch",
     }  # fmt: skip
 
 

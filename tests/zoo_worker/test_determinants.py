@@ -28,6 +28,17 @@ def test_the_same_machine_has_the_same_digest_again(probe_plugin: Path) -> None:
     assert facts["gpus"] == []
 
 
+def test_the_plugin_is_named_with_a_digest_of_what_is_installed(probe_plugin: Path) -> None:
+    info = probe_plugin / "probe-1.0.dist-info"
+    assert machine.plugin_of(OPERATION, {}) == {"name": "probe", "version": "1.0"}
+    (info / "RECORD").write_text("probe_operations.py,sha256=x,1\n")
+    installed = machine.plugin_of(OPERATION, {})
+    assert (installed["digest_of"], len(installed["sha256"])) == ("RECORD", 71)
+    edited = machine.plugin_of(OPERATION, {"probe": "sha256:1"})
+    assert (edited["digest_of"], edited["sha256"]) == ("source", "sha256:1")
+    assert machine.plugin_of("probe.absent", {}) == {}
+
+
 def test_no_name_path_or_time_is_in_it(probe_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest()
     monkeypatch.setenv("HOSTNAME", "elsewhere")

@@ -29,7 +29,7 @@ from zoo_worker.events import EventSender
 from zoo_worker.failures import make_failure
 from zoo_worker.handover import ChildOrder, ChildResult, Failure
 from zoo_worker.journal import Journal, RunStatus
-from zoo_worker.machine import usable_memory_bytes, usable_threads
+from zoo_worker.machine import plugin_of, usable_memory_bytes, usable_threads
 from zoo_worker.registry import AttemptRoutes, persistently
 from zoo_worker.state import StateFolder, remove_tree
 from zoo_worker.stopping import FENCED, Stop, Stopped, StopReason
@@ -301,7 +301,8 @@ class Attempt:
 
     def _environment(self) -> dict[str, Any]:
         facts = {name: value for name, value in self._determinants.items() if name not in self.tools.machine}
-        return {**self.tools.machine, **facts, "digest": digest_of(self._determinants)}
+        plugin = plugin_of(self.assignment.operation, self._determinants["sources"])
+        return {**self.tools.machine, **facts, "plugin": plugin, "digest": digest_of(self._determinants)}
 
     def _environment_digest(self) -> str | None:
         """None if something was installed or edited while the attempt ran: nobody knows what made the result then."""

@@ -4,8 +4,9 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cache, lru_cache
+from hashlib import sha256
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,25 @@ def distributions_of(operation: str, _installation: Hashable = None) -> dict[str
             found[name] = item.version
             waiting.extend(_required(item))
     return dict(sorted(found.items()))
+
+
+def plugin_of(operation: str, sources: Mapping[str, str]) -> dict[str, str]:
+    """Name and version of the distribution that offers an operation, and a digest of what is installed of it.
+
+    ``sources``: by name, the digests of the source of distributions that are installed for editing.  Of any other the
+    digest is that of its ``RECORD``, which lists every installed file with its own.
+    """
+    point = next((item for item in entry_points(group=ENTRY_POINT_GROUP) if item.name == operation), None)
+    if point is None or point.dist is None:
+        return {}
+    name = canonicalize_name(point.dist.name)
+    found = {"name": name, "version": point.dist.version}
+    if name in sources:
+        return {**found, "digest_of": "source", "sha256": sources[name]}
+    record = point.dist.read_text("RECORD")
+    if record is None:
+        return found
+    return {**found, "digest_of": "RECORD", "sha256": f"sha256:{sha256(record.encode()).hexdigest()}"}
 
 
 def _required(item: Distribution) -> Iterator[Distribution]:

@@ -39,6 +39,16 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "attest versions that still wait": {
+            "task": "zoo.provenance.attest_pending",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
+        "find versions without attestations": {
+            "task": "zoo.provenance.queue_missing",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
         "end abandoned uploads": {
             "task": "zoo.artifacts.expire_uploads",
             "schedule": 600.0,

@@ -32,6 +32,7 @@ class Environment:
     public_url: str
     store_dir: Path
     store_quota_bytes: int | None
+    signing_keys_dir: Path
     mlflow_tracking_uri: str | None
     lease_seconds: int
     catalogues_dir: Path
@@ -56,6 +57,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         public_url=environ.get("ZOO_URL", "http://127.0.0.1:8080").rstrip("/"),
         store_dir=Path(environ.get("ZOO_STORE_DIR", home / "store")),
         store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
+        signing_keys_dir=Path(environ.get("ZOO_SIGNING_KEYS_DIR", home / "secrets" / "signing-keys")),
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
         lease_seconds=int(_number(environ, "ZOO_LEASE_SECONDS", 60)),
         catalogues_dir=Path(environ.get("ZOO_CATALOGS_DIR", CATALOGUES)),

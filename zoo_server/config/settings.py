@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "zoo_server.catalog",
     "zoo_server.jobs",
     "zoo_server.pipelines",
+    "zoo_server.provenance",
     "zoo_server.web",
 ]
 MIDDLEWARE = [
@@ -125,6 +126,7 @@ SPECTACULAR_SETTINGS = {
 ZOO_STORE_DIR = ENVIRONMENT.store_dir
 ZOO_STORE_QUOTA_BYTES = ENVIRONMENT.store_quota_bytes
 ZOO_PUBLIC_URL = ENVIRONMENT.public_url
+ZOO_SIGNING_KEYS_DIR = ENVIRONMENT.signing_keys_dir
 ZOO_MLFLOW_TRACKING_URI = ENVIRONMENT.mlflow_tracking_uri
 ZOO_LEASE_SECONDS = ENVIRONMENT.lease_seconds
 ZOO_CATALOGUES_DIR = ENVIRONMENT.catalogues_dir

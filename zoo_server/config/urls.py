@@ -7,7 +7,7 @@ from zoo_server.accounts.selectors import teams_with_scope
 from zoo_server.audit.api.urls import audit_routes
 from zoo_server.config.views import Documentation, Health, OpenApiDocument, Readiness, ServiceRoot
 
-API_APPS = ("accounts", "artifacts", "catalog", "jobs", "pipelines")
+API_APPS = ("accounts", "artifacts", "catalog", "jobs", "pipelines", "provenance")
 
 admin.site.site_header = admin.site.site_title = "Zoo"
 admin.site.index_title = "Registry"

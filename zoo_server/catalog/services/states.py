@@ -12,6 +12,7 @@ from zoo_server.audit.services import record_event
 from zoo_server.catalog.manifest import manifest_digest, manifest_of
 from zoo_server.catalog.models import ARROWS, StateChange, Version
 from zoo_server.catalog.services.authorisation import locked_version, require
+from zoo_server.catalog.services.listeners import tell_sealed
 from zoo_server.rest.principals import Principal
 
 MAX_COMMENT = 5000
@@ -51,7 +52,9 @@ def seal_version(*, principal: Principal, version: Version, comment: str = "", m
             "sealed_at": timezone.now(),
         }
         details = {"digest": facts["digest"], "files": len(manifest["files"])}
-        return _move(principal, draft, VersionState.CANDIDATE, comment, facts=facts, details=details)
+        sealed = _move(principal, draft, VersionState.CANDIDATE, comment, facts=facts, details=details)
+        tell_sealed(sealed)
+    return sealed
 
 
 def approve_version(*, principal: Principal, version: Version, comment: str = "") -> Version:

@@ -1,0 +1,19 @@
+"""Routes of this app below /api/v1: the same below ``models`` and below ``datasets``."""
+
+from django.urls import path
+
+from zoo_sdk.vocabulary import RepositoryKind
+from zoo_server.catalog.api.routes import KindView
+from zoo_server.provenance.api import views
+
+VERSION = "<str:team>/<str:name>/versions/<str:ref>"
+ROUTES: tuple[tuple[str, type[KindView]], ...] = (("attestations", views.Attestations),)
+
+urlpatterns = [
+    path("keys", views.SigningKeys.as_view(), name="signing-keys"),
+    *(
+        path(f"{kind.value}s/{VERSION}/{tail}", view.as_view(kind=kind), name=f"{kind.value}s-{tail}")
+        for kind in RepositoryKind
+        for tail, view in ROUTES
+    ),
+]

@@ -1,0 +1,44 @@
+"""`python -m zoo_server signing_key ensure|rotate|revoke|list`: the keys that attestations are signed with."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from zoo_sdk.errors import ZooError
+from zoo_server.provenance.api.presentation import describe_keys
+from zoo_server.provenance.selectors import published_keys
+from zoo_server.provenance.services.keys import ensure_key, revoke_key, rotate_key
+from zoo_server.rest.principals import SYSTEM
+
+
+class Command(BaseCommand):
+    """Makes, replaces and revokes keys; prints their public halves."""
+
+    help = "Make, rotate, revoke and list the server's signing keys."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        actions.add_parser("ensure", help="Make the first key; nothing to do if there is one.")
+        actions.add_parser("rotate", help="Make a new key, endorsed by the present one, that signs from now on.")
+        revoke = actions.add_parser("revoke", help="Trust a key no longer; what it signed is signed anew.")
+        revoke.add_argument("key", help="The whole id of the key.")
+        revoke.add_argument("--reason", required=True, help="Published with the key.")
+        actions.add_parser("list", help="Print every key as JSON.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.stdout.write(self._done(options))
+        except ZooError as error:
+            raise CommandError(str(error)) from error
+
+    def _done(self, options: dict[str, Any]) -> str:
+        if options["action"] == "ensure":
+            return f"Signing key {ensure_key(principal=SYSTEM).pk}"
+        if options["action"] == "rotate":
+            return f"Signing key {rotate_key(principal=SYSTEM).pk} from now on"
+        if options["action"] == "revoke":
+            revoked = revoke_key(principal=SYSTEM, key=options["key"], reason=options["reason"])
+            return f"Signing key {revoked.pk} is revoked"
+        return json.dumps([key.model_dump(mode="json") for key in describe_keys(published_keys())], indent=1)
