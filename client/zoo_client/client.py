@@ -12,6 +12,7 @@ from zoo_client.accounts import Accounts, Teams, Tokens, Users
 from zoo_client.api import Api
 from zoo_client.audit import Audit
 from zoo_client.catalogues import Catalogues
+from zoo_client.conversions import Conversions
 from zoo_client.credentials import cache_folder, resolve
 from zoo_client.errors import Gone
 from zoo_client.jobs import Jobs, Operations, Workers
@@ -57,6 +58,7 @@ class Client:
         self.workers = Workers(self.api)
         self.recipes = Recipes(self.api)
         self.pipelines = Pipelines(self.api)
+        self.conversions = Conversions(self.api)
         self.audit = Audit(self.api)
         self.catalogues = Catalogues(self.api)
         self.accounts = Accounts(self.api)

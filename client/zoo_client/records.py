@@ -240,6 +240,22 @@ class Plan(TypedDict):
     recipe_digest: str
 
 
+class ConversionPlan(TypedDict):
+    """The answer of ``POST conversions/plan``."""
+
+    version: str
+    to: str
+    found: bool
+    problem: str
+    start: dict[str, Any] | None
+    steps: list[dict[str, Any]]
+    cost: int
+    unavailable: list[dict[str, Any]]
+    team: str | None
+    model: str
+    recipe: str | None
+
+
 class PipelineStep(TypedDict):
     """A step of a pipeline, as it is."""
 

@@ -14,6 +14,8 @@ from zoo_sdk.messages import Assignment, RegistrationReply, WorkerRegistration
 from zoo_sdk.operations import OperationManifest
 from zoo_worker.attempt import Attempt, Tools
 from zoo_worker.cache import InputCache
+from zoo_worker.confinement import Confinement, find_confinement
+from zoo_worker.conversions import conversion_facts
 from zoo_worker.determinants import environment_digests
 from zoo_worker.events import EventSender
 from zoo_worker.journal import Journal, RunStatus, journal_path, start_entry
@@ -48,12 +50,14 @@ class Agent:
     def __init__(self, settings: WorkerSettings, queues: Iterable[str] | None = None) -> None:
         self.settings = settings
         self._queues = tuple(settings.queues if queues is None else queues)
+        self._installed: tuple[OperationManifest, ...] = ()
         self._operations: tuple[OperationManifest, ...] = ()
         self._machine = describe_machine(worker=settings.name, image=settings.image)
         self._registry = Registry(settings.url, settings.token)
         self._state: StateFolder | None = None
         self._cache: InputCache | None = None
         self._mirror: MlflowMirror | None = None
+        self._confinement = Confinement()
         self._beat_seconds = 20.0
         self._presence = threading.Thread(target=self._stay_known, name="presence", daemon=True)
         self._shutting_down = threading.Event()
@@ -78,7 +82,10 @@ class Agent:
             logger.warning("attempt %s was left over from a killed worker", mark)
         self._state.sweep()
         self._cache = InputCache(self._state.cache, self.settings.cache_bytes)
+        self._installed = tuple(spec.manifest for spec in discover_operations().values())
         self._operations = self._offered()
+        self._confinement = find_confinement(self.settings.isolation, self.settings.user, self._state)
+        self._machine["isolation"] = self._confinement.title
         reply = self._register_at_last()
         self._beat_seconds = float(reply.heartbeat_seconds)
         logger.info("registered as %s with %d operations", self.settings.name, len(self._operations))
@@ -202,12 +209,12 @@ class Agent:
             grace_seconds=self.settings.grace_seconds,
             machine=self._machine,
             secrets=(self.settings.token, self.settings.broker_url),
+            confinement=self._confinement,
             mlflow_run_id=lambda job, number: self._mirror.run_id(job, number) if self._mirror else None,
         )
 
     def _offered(self) -> tuple[OperationManifest, ...]:
-        manifests = (spec.manifest for spec in discover_operations().values())
-        return tuple(manifest for manifest in manifests if manifest.queue in self._queues)
+        return tuple(manifest for manifest in self._installed if manifest.queue in self._queues)
 
     def _register(self) -> RegistrationReply:
         return self._registry.register(
@@ -215,7 +222,7 @@ class Agent:
                 name=self.settings.name,
                 queues=self._queues,
                 operations=self._operations,
-                environment=self._machine,
+                environment=self._machine | conversion_facts(self._installed, self._queues),
                 environment_digests=environment_digests(self._operations),
             )
         )

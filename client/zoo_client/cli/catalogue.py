@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "push": Entry("push:push", "Publish files as a new version.", PUBLISH),
         "seal": Entry("states:seal", "Make a draft a candidate: immutable from then on.", PUBLISH),
         "submit": Entry("submit:submit", "Submit a job: train, distil, convert, quantize, evaluate.", WORK),
+        "convert": Entry("convert:convert", "Convert a version to another format along the cheapest path.", WORK),
+        "conversions": Entry("convert:conversions", "List what can be converted into what, and why not.", WORK),
         "recipe": Entry("recipe_commands:recipe", "Check, plan, run and watch a recipe.", WORK),
         "pipelines": Entry("pipeline_commands:pipelines", "List, watch, cancel and retry pipelines.", WORK),
         "jobs": Entry("job_commands:jobs", "List, watch, cancel and retry jobs.", WORK),

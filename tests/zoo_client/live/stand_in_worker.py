@@ -12,6 +12,7 @@ from zoo_client.api import Api
 from zoo_client.transfer.uploads import Uploader, upload_file
 from zoo_client.transfer.wire import Wire
 from zoo_sdk.artifacts import ArtifactDescription, FileEntry
+from zoo_sdk.conversions import ConversionEdge, Requirement
 from zoo_sdk.messages import (
     ClaimRequest,
     Event,
@@ -23,7 +24,7 @@ from zoo_sdk.messages import (
     WorkerRegistration,
 )
 from zoo_sdk.operations import OperationParams, OperationSpec, Port
-from zoo_sdk.vocabulary import FailureCause, LineageRole, RepositoryKind, StrategyKind
+from zoo_sdk.vocabulary import FailureCause, LineageRole, Precision, RepositoryKind, StrategyKind
 
 
 class DistillParams(OperationParams):
@@ -48,6 +49,33 @@ DISTILL = OperationSpec(
     strategy=StrategyKind.DISTILLATION,
     method="kd",
 )
+
+
+class HalveParams(OperationParams):
+    """A parameter of each of the types that ``--option`` has to read."""
+
+    samples: int = Field(8, ge=1, le=100, description="Samples of the parity check.")
+    exact: bool = Field(False, description="Whether nothing may differ.")
+
+
+HALVE = OperationSpec(
+    name="stand.halve",
+    version=1,
+    summary="Pretends to convert to half precision.",
+    params=HalveParams,
+    implementation="nowhere:run",
+    inputs=(Port(name="model", formats=("safetensors",), role=LineageRole.CONVERTED_FROM, description="The model."),),
+    outputs=(Port(name="model", formats=("safetensors", "tensorrt-plan")),),
+    strategy=StrategyKind.CONVERSION,
+    edges=(
+        ConversionEdge(source="safetensors", target="safetensors", precision=Precision.FP16),
+        ConversionEdge(
+            source="safetensors",
+            target="tensorrt-plan",
+            requires=(Requirement(kind="gpu", reason="a plan is built for the device at hand"),),
+        ),
+    ),
+)
 NAME = "stand-in-worker"
 
 
@@ -56,7 +84,9 @@ class StandInWorker:
 
     def __init__(self, api: Api, wire: Wire) -> None:
         self._api, self._wire = api, wire
-        registration = WorkerRegistration(name=NAME, queues=("stand.cpu",), operations=(DISTILL.manifest,))
+        registration = WorkerRegistration(
+            name=NAME, queues=("stand.cpu",), operations=(DISTILL.manifest, HALVE.manifest)
+        )
         api.post("worker/register", registration.model_dump(mode="json"))
 
     def claim(self, job: str) -> dict[str, Any]:
