@@ -14,7 +14,6 @@ from zoo_sdk.messages import Assignment, RegistrationReply, WorkerRegistration
 from zoo_sdk.operations import OperationManifest
 from zoo_worker.attempt import Attempt, Tools
 from zoo_worker.cache import InputCache
-from zoo_worker.confinement import Confinement, find_confinement
 from zoo_worker.conversions import conversion_facts
 from zoo_worker.determinants import environment_digests
 from zoo_worker.events import EventSender
@@ -57,7 +56,6 @@ class Agent:
         self._state: StateFolder | None = None
         self._cache: InputCache | None = None
         self._mirror: MlflowMirror | None = None
-        self._confinement = Confinement()
         self._beat_seconds = 20.0
         self._presence = threading.Thread(target=self._stay_known, name="presence", daemon=True)
         self._shutting_down = threading.Event()
@@ -84,8 +82,6 @@ class Agent:
         self._cache = InputCache(self._state.cache, self.settings.cache_bytes)
         self._installed = tuple(spec.manifest for spec in discover_operations().values())
         self._operations = self._offered()
-        self._confinement = find_confinement(self.settings.isolation, self.settings.user, self._state)
-        self._machine["isolation"] = self._confinement.title
         reply = self._register_at_last()
         self._beat_seconds = float(reply.heartbeat_seconds)
         logger.info("registered as %s with %d operations", self.settings.name, len(self._operations))
@@ -209,7 +205,6 @@ class Agent:
             grace_seconds=self.settings.grace_seconds,
             machine=self._machine,
             secrets=(self.settings.token, self.settings.broker_url),
-            confinement=self._confinement,
             mlflow_run_id=lambda job, number: self._mirror.run_id(job, number) if self._mirror else None,
         )
 
