@@ -39,11 +39,12 @@ milder weights of features and attention, and T = 2 with two teachers and in two
 had failed (this table has no split to choose settings on, so judge methods by the settings that were fixed). What has
 two stages is compared with the student that was trained alone for as many epochs in the same two stages.
 
-What came out: the settings for CIFAR-100 are too strong for a student of 8,254 parameters and ten classes. At T = 4 (and
-with DKD's beta = 8) the wrong classes' small differences outweigh the label, which so small a network cannot follow: two
-teachers and a second stage then lose what the first one gained. At T = 2 every logit method, the ensemble and KD then
-DKD are above training alone by more than the spread. Copying features at weight 100 drowns the label (one seed diverges,
-two stay at chance); mild weights still cost accuracy: the student's two maps have too few channels to be worth copying.
+What came out: the settings for CIFAR-100 are too strong for a student of 8,254 parameters and ten classes. At T = 4
+(and with DKD's beta = 8) the wrong classes' small differences outweigh the label, which so small a network cannot
+follow: two teachers and a second stage then lose what the first one gained. At T = 2 every logit method, the ensemble
+and KD then DKD are above training alone by more than the spread. Copying features at weight 100 drowns the label (one
+seed diverges, two stay at chance); mild weights still cost accuracy: the student's two maps have too few channels to
+be worth copying.
 """
 
 
