@@ -75,8 +75,9 @@ class Jobs:
             params: the operation's parameters; what is left out has its default.
             outputs: for each output port the ``team/name`` that gets the new version.
             idempotency_key: the same key answers the same job; a new one is made if it is left out.
-            options: team, seed, priority, max_attempts, time_limit_seconds, and cache: ``use`` (the result of an equal
-                job, if there is one; the default), ``refresh`` (run, and keep the result for others) or ``off``.
+            options: team, seed, gpus (default: as many as the operation needs, mostly none), priority, max_attempts,
+                time_limit_seconds, and cache: ``use`` (the result of an equal job, if there is one; the default),
+                ``refresh`` (run, and keep the result for others) or ``off``.
 
         Raises:
             InvalidInput: names the field, the value and what is allowed.

@@ -169,7 +169,9 @@ class Job(TypedDict):
     attempt: int
     max_attempts: int
     priority: int
+    gpus: int
     queue: str
+    waiting_for: str | None
     owner: str | None
     cancel_requested: bool
     progress: dict[str, Any]
@@ -209,7 +211,10 @@ class CheckedRecipe(TypedDict):
 
 
 class PlannedStep(TypedDict):
-    """A step instance as it would run.  ``cached``: the version that the result cache has for it."""
+    """A step instance as it would run.
+
+    ``cached``: the version that the result cache has for it; ``waiting_for``: what no worker has that it needs.
+    """
 
     key: str
     name: str
@@ -217,8 +222,10 @@ class PlannedStep(TypedDict):
     operation: str
     operation_version: int
     available: bool
+    waiting_for: str | None
     params: dict[str, Any]
     seed: Any
+    gpus: int
     inputs: list[dict[str, Any]]
     model: str | None
     gates: list[str]

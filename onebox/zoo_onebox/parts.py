@@ -29,6 +29,7 @@ WORKER_PASSED_ON = (
     "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES",
     "OMP_NUM_THREADS",
+    "ZOO_WORKER_GPUS",
     "ZOO_WORKER_CACHE_GIB",
     "ZOO_WORKER_SHARED_CACHE_GIB",
 )
@@ -259,7 +260,10 @@ def installed_families() -> list[str]:
 
 
 def gpu_is_present() -> bool:
-    """Whether this machine shows an NVIDIA device."""
+    """Whether the workers have GPUs to give: so says the setting, else whether the machine shows an NVIDIA device."""
+    given = os.environ.get("ZOO_WORKER_GPUS")
+    if given is not None:
+        return given.strip() != "none"
     return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
 
 

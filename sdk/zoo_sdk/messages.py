@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription, FileEntry
 from zoo_sdk.names import Digest
-from zoo_sdk.operations import OperationManifest
+from zoo_sdk.operations import MAX_GPUS, OperationManifest
 from zoo_sdk.vocabulary import FailureCause
 
 PROTOCOL_VERSION = 1
+GPUS_NEEDED = "gpus-needed"
+"""The problem code of a claim for a job that needs more GPUs than were set aside for it."""
 
 
 class _Message(BaseModel):
@@ -22,16 +24,22 @@ class _Message(BaseModel):
 class WorkerRegistration(_Message):
     """``POST worker/register``: who I am and what I can do.  Idempotent; sent at start and when forgotten.
 
+    ``gpus``: the GPUs that it gives to its jobs, by the names of their models.
+
     ``environment_digests``: by operation, a digest of everything of this worker that can change a result.  Two workers
     with the same digest make the same from the same; the registry's result cache is built on it.
+    ``gpu_environment_digests``: the same for attempts with GPUs, their kind and driver included (their number is part
+    of the job); empty where the worker has GPUs of several kinds, for nobody knows which ones a job will get.
     """
 
     protocol: int = PROTOCOL_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,119}$")
     queues: tuple[str, ...]
     operations: tuple[OperationManifest, ...]
+    gpus: tuple[Annotated[str, Field(max_length=200)], ...] = Field((), max_length=MAX_GPUS)
     environment: dict[str, Any] = Field(default_factory=dict)
     environment_digests: dict[str, Digest] = Field(default_factory=dict)
+    gpu_environment_digests: dict[str, Digest] = Field(default_factory=dict)
 
 
 class RegistrationReply(_Message):
@@ -44,9 +52,14 @@ class RegistrationReply(_Message):
 
 
 class ClaimRequest(_Message):
-    """``POST worker/jobs/{job}/claim``."""
+    """``POST worker/jobs/{job}/claim``.
+
+    ``gpus``: how many the worker has set aside for the job.  If it needs more, the answer is 409 ``gpus-needed``,
+    whose facts say how many (``gpus``): set them aside, which may mean to wait for them, and claim again.
+    """
 
     worker: str
+    gpus: int = Field(0, ge=0, le=MAX_GPUS)
 
 
 class AssignedInput(_Message):
@@ -71,6 +84,7 @@ class Assignment(_Message):
     params: dict[str, Any]
     seed: int
     inputs: dict[str, tuple[AssignedInput, ...]]
+    gpus: int = Field(0, ge=0, le=MAX_GPUS)
     lease_seconds: int
     time_limit_seconds: int
     mlflow_experiment: str

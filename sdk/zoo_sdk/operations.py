@@ -49,13 +49,33 @@ class Port(_Record):
         return self
 
 
-class Resources(_Record):
-    """What an attempt needs: GPUs, host memory, threads (None: all the worker has) and seconds before it is stopped."""
+MAX_GPUS = 16
+"""The most GPUs that one job may ask for."""
 
-    gpus: int = Field(0, ge=0, le=64)
+
+class Resources(_Record):
+    """What an attempt needs: GPUs, host memory, threads (None: all the worker has) and seconds before it is stopped.
+
+    ``gpus``: the number that it needs, and gets where a job asks for none; ``max_gpus``: the most that it can use, so
+    the most that a job may ask for (default: just those that it needs).
+    """
+
+    gpus: int = Field(0, ge=0, le=MAX_GPUS)
+    max_gpus: int = Field(default_factory=lambda given: given.get("gpus", 0), ge=0, le=MAX_GPUS)
     memory_gib: float = Field(4, gt=0)
     threads: int | None = Field(None, ge=1)
     time_limit_seconds: int = Field(24 * 3600, ge=1)
+
+    @model_validator(mode="after")
+    def _can_use_what_it_needs(self) -> Self:
+        if self.gpus > self.max_gpus:
+            raise ValueError(f"needs {self.gpus} GPUs, but can use {self.max_gpus} at most")
+        return self
+
+
+def queue_of(operation: str, gpus: int) -> str:
+    """The Celery queue of a job of this operation with so many GPUs: plugin group and resource class."""
+    return f"{operation.split('.', 1)[0]}.{'gpu' if gpus else 'cpu'}"
 
 
 class OperationManifest(_Record):
@@ -77,10 +97,12 @@ class OperationManifest(_Record):
     def digest(self) -> str:
         """Digest of the canonical JSON: two workers that offer the same name and version must offer the same digest.
 
-        Operations that convert nothing have the digest that they had before there were edges.
+        What an operation makes no use of is left out, so that its digest is what it was before that field.
         """
-        fields = self.model_dump(mode="json", exclude=None if self.edges else {"edges"})
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        content = self.model_dump(mode="json", exclude=None if self.edges else {"edges"})
+        if self.resources.max_gpus == self.resources.gpus:
+            del content["resources"]["max_gpus"]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return f"sha256:{sha256(text.encode()).hexdigest()}"
 
     @property
@@ -90,8 +112,17 @@ class OperationManifest(_Record):
 
     @property
     def queue(self) -> str:
-        """The Celery queue: plugin group and resource class, such as ``torch.cpu``."""
-        return f"{self.family}.{'gpu' if self.resources.gpus else 'cpu'}"
+        """The Celery queue of a job that asks for nothing: plugin group and resource class, such as ``torch.cpu``."""
+        return self.queue_for(self.resources.gpus)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """All queues from which jobs of the operation may come."""
+        return tuple(dict.fromkeys((self.queue, self.queue_for(self.resources.max_gpus))))
+
+    def queue_for(self, gpus: int) -> str:
+        """The queue of a job with so many GPUs."""
+        return queue_of(self.name, gpus)
 
 
 class OperationSpec(BaseModel):

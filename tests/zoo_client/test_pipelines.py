@@ -12,7 +12,7 @@ from tests.zoo_client.conftest import Zoo
 from zoo_client.api import TRIES, Api
 from zoo_client.cli import exits
 from zoo_client.cli.pipeline_view import PipelineView, live_table
-from zoo_client.cli.plans import depths_of, duration_text, plan_view
+from zoo_client.cli.plans import depths_of, duration_text, parameters_view, plan_view
 from zoo_client.cli.recipe_commands import read_filling
 from zoo_client.errors import PipelineFailed, Unreachable
 from zoo_client.pipelines import Pipelines, Recipes, RecipeText, typed_text
@@ -178,8 +178,9 @@ def drawn(renderable: Any, width: int = 200) -> str:
 
 def planned(key: str, **changes: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "key": key, "operation": "toy.train", "available": True, "inputs": [], "model": None, "gates": [],
-        "cached": None, "left_out": False, "estimate_seconds": None, "estimate_basis": "",
+        "key": key, "name": key.partition("[")[0], "operation": "toy.train", "available": True, "waiting_for": None,
+        "inputs": [], "model": None, "gates": [], "params": {}, "seed": 0, "gpus": 0, "cached": None,
+        "left_out": False, "estimate_seconds": None, "estimate_basis": "",
     }  # fmt: skip
     return facts | changes
 
@@ -195,7 +196,7 @@ def test_a_plan_shows_the_graph_the_cache_and_the_cost() -> None:
             model="vision/student",
         ),
         planned("fallback", left_out=True),
-        planned("timed", available=False),
+        planned("timed", available=False, gpus=2, waiting_for="a worker with 2 GPUs: the largest has 1"),
     ]
     edges = [
         {"source": "teacher", "target": "student", "kind": "input"},
@@ -211,10 +212,27 @@ def test_a_plan_shows_the_graph_the_cache_and_the_cost() -> None:
     text = drawn(plan_view(plan))
     for words in (
         "✓ in the cache: vision/teacher@3", "about 10 min (median of 4 jobs)", "└─ student", "   └─ timed",
-        "teacher: teacher x 0.5", "toy.train (no worker)", "left out", "4 steps, 1 of them in the cache",
+        "teacher: teacher x 0.5", "toy.train, 2 GPUs (no worker)", "left out", "4 steps, 1 of them in the cache",
         "10 min of one worker at a time, 60 s with workers", "of 2 nothing is known yet",
+        "timed will wait for a worker with 2 GPUs: the largest has 1",
     ):  # fmt: skip
         assert words in text, text
+
+
+def test_parameters_are_shown_as_merged_once_for_instances_that_have_the_same() -> None:
+    merged = {"epochs": 4, "mean": [0.5], "augmentation": "none", "resize": None}
+    steps = [planned(f"student[seed={number}]", params=merged, seed=number, gpus=2) for number in range(6)]
+    steps += [planned("base", params={"epochs": 90}), planned("fallback", params={"epochs": 1}, left_out=True)]
+    plan: Any = {"steps": steps, "edges": [], "estimate": {}}
+    lines = [line.rstrip() for line in drawn(parameters_view(plan)).splitlines()]
+    assert lines[1] == ("student[seed=0], student[seed=1], student[seed=2], student[seed=3] and 2 more (toy.train)")
+    shown = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[2:8]}
+    assert shown == {
+        "seed": "0, 1, 2, 3, 4, 5", "GPUs": "2", "epochs": "4", "mean": "[0.5]", "augmentation": '"none"',
+        "resize": "null",
+    }  # fmt: skip
+    assert "base (toy.train)" in lines
+    assert not any("fallback" in line for line in lines)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (600, "10 min"), (3 * 3600, "3.0 h"), (200_000, "2.3 d")])
@@ -228,6 +246,8 @@ def test_without_a_terminal_each_change_of_a_step_is_a_line() -> None:
         view.show(pipeline("running", step("a", "running"), step("b", "waiting")))
         view.silence(Unreachable("gone"))
         view.silence(Unreachable("gone"))
+        waiting = {"state": "queued", "waiting_for": "a worker with 4 GPUs"}
+        view.show(pipeline("running", step("a", "running", job=waiting), step("b", "waiting")))
         cached = step("b", "succeeded", job={"cached": True}, result="vision/b@1")
         view.show(pipeline("running", step("a", "running"), cached))
         view.show(pipeline("failed", step("a", "failed", reason="It broke."), cached))
@@ -236,6 +256,7 @@ def test_without_a_terminal_each_change_of_a_step_is_a_line() -> None:
         "a: running",
         "waiting for the registry; the pipeline goes on without it (gone)",
         "the registry answers again",
+        "a: waiting for a worker with 4 GPUs",
         "b: succeeded, from the cache, vision/b@1",
         "a: failed, It broke.",
     ]

@@ -1,5 +1,7 @@
 """Operation specs: consistent, and known to the registry as plain data."""
 
+import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -104,3 +106,29 @@ def test_nested_and_closed_parameters_are_checked() -> None:
         MAKE.parse_params({"blend": {"share": 2}})
     with pytest.raises(InvalidInput, match="rounding"):
         MAKE.parse_params({"rounding": "up"})
+
+
+def test_an_operation_can_use_the_gpus_that_it_needs_and_may_name_more() -> None:
+    assert (Resources().max_gpus, Resources(gpus=2).max_gpus, Resources(gpus=2, max_gpus=8).max_gpus) == (0, 2, 8)
+    with pytest.raises(ValidationError, match="needs 2 GPUs, but can use 1"):
+        Resources(gpus=2, max_gpus=1)
+    with pytest.raises(ValidationError):
+        Resources(max_gpus=17)
+
+
+def test_jobs_of_an_operation_that_can_use_gpus_come_from_two_queues() -> None:
+    manifest = spec(resources=Resources(max_gpus=8)).manifest
+    assert (manifest.queue, manifest.queues) == ("some.cpu", ("some.cpu", "some.gpu"))
+    assert (manifest.queue_for(0), manifest.queue_for(3)) == ("some.cpu", "some.gpu")
+    assert spec(resources=Resources(gpus=1, max_gpus=8)).manifest.queues == ("some.gpu",)
+    assert spec().manifest.queues == ("some.cpu",)
+
+
+def test_a_manifest_from_before_max_gpus_is_still_the_same() -> None:
+    manifest = spec(resources=Resources(gpus=1)).manifest
+    before = manifest.model_dump(mode="json")
+    del before["resources"]["max_gpus"], before["edges"]
+    assert OperationManifest.model_validate(before) == manifest
+    text = json.dumps(before, sort_keys=True, separators=(",", ":"))
+    assert manifest.digest == f"sha256:{sha256(text.encode()).hexdigest()}"
+    assert spec(resources=Resources(gpus=1, max_gpus=2)).manifest.digest != manifest.digest

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from zoo_sdk.artifacts import ArtifactDescription
-from zoo_sdk.operations import OperationParams, OperationSpec, Port
+from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.shared_cache import SharedCache, digest_of_folder
 from zoo_sdk.vocabulary import StrategyKind
 
@@ -25,7 +25,9 @@ class OutOfMemoryError(RuntimeError):
     """Named like torch's own."""
 
 
-def _spec(name: str, *, inputs: tuple[Port, ...] = (), outputs: tuple[Port, ...] = ()) -> OperationSpec:
+def _spec(
+    name: str, *, inputs: tuple[Port, ...] = (), outputs: tuple[Port, ...] = (), max_gpus: int = 0
+) -> OperationSpec:
     return OperationSpec(
         name=f"probe.{name}",
         version=1,
@@ -35,6 +37,7 @@ def _spec(name: str, *, inputs: tuple[Port, ...] = (), outputs: tuple[Port, ...]
         inputs=inputs,
         outputs=outputs,
         strategy=StrategyKind.TRAINING if outputs else None,
+        resources=Resources(max_gpus=max_gpus),
     )
 
 
@@ -47,6 +50,7 @@ MAP_FILE = _spec("map_file")
 NOT_A_NUMBER = _spec("not_a_number")
 ODD_TEXT = _spec("odd_text")
 LEAVE = _spec("leave")
+HOLD_GPUS = _spec("hold_gpus", max_gpus=4)
 LINK = _spec("link", outputs=(MODEL,))
 LARGE = _spec("large", outputs=(MODEL,))
 READ = _spec("read", inputs=(WEIGHTS,))
@@ -59,6 +63,7 @@ SPEC_NAMES = (
     "NOT_A_NUMBER",
     "ODD_TEXT",
     "LEAVE",
+    "HOLD_GPUS",
     "LINK",
     "LARGE",
     "READ",
@@ -74,6 +79,11 @@ def environment(_params, _inputs, context):
 
 def framework_memory(_params, _inputs, _context):
     raise OutOfMemoryError("tried to allocate 20.00 GiB")
+
+
+def hold_gpus(params, _inputs, context):
+    context.log(json.dumps({"visible": os.environ["CUDA_VISIBLE_DEVICES"], "devices": context.devices}))
+    time.sleep(params.seconds)
 
 
 def hold_memory(params, _inputs, _context):

@@ -55,10 +55,10 @@ class StandInPipeline:
 
 
 class Problem(Exception):
-    def __init__(self, status: int, code: str) -> None:
+    def __init__(self, status: int, code: str, **facts: Any) -> None:
         super().__init__(code)
         self.status = status
-        self.code = code
+        self.body = {"code": code, "detail": f"Refused: {code}.", "facts": facts}
 
 
 class Hangup(Exception):
@@ -72,6 +72,7 @@ class StandInJob:
     id: UUID = field(default_factory=uuid4)
     inputs: dict[str, tuple[AssignedInput, ...]] = field(default_factory=dict)
     seed: int = 0
+    gpus: int = 0
     operation_version: int = 1
     time_limit_seconds: int = 600
     mlflow_run_id: str | None = None
@@ -181,7 +182,7 @@ class StandInHandler(BaseHTTPRequestHandler):
                 answer = self._route(path.split("/"), body)
             self.state.after(self.command, path)
         except Problem as problem:
-            self._answer(problem.status, {"code": problem.code, "detail": f"Refused: {problem.code}."})
+            self._answer(problem.status, problem.body)
         except (Hangup, ConnectionError):
             self.close_connection = True
         else:
@@ -241,17 +242,19 @@ class StandInHandler(BaseHTTPRequestHandler):
         raise Problem(404, "not-found")
 
     def _claim(self, job_id: str, body: bytes) -> Any:
-        ClaimRequest.model_validate_json(body)
+        claim = ClaimRequest.model_validate_json(body)
         job = self.state.jobs.get(UUID(job_id))
         if job is None:
             raise Problem(404, "not-found")
         job.claims += 1
         if job.state != "queued":
             raise Problem(409, "not-claimable")
+        if claim.gpus < job.gpus:
+            raise Problem(409, "gpus-needed", gpus=job.gpus)
         job.state, job.attempt = "running", job.attempt + 1
         return Assignment(
             job_id=job.id, attempt=job.attempt, team="vision", operation=job.operation,
-            operation_version=job.operation_version, params=job.params, seed=job.seed, inputs=job.inputs,
+            operation_version=job.operation_version, params=job.params, seed=job.seed, inputs=job.inputs, gpus=job.gpus,
             lease_seconds=self.state.lease_seconds, time_limit_seconds=job.time_limit_seconds,
             mlflow_experiment="vision", mlflow_run_id=job.mlflow_run_id, tags={"team.colour": "blue"} | job.tags,
         ).model_dump(mode="json")  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from zoo_sdk.operations import Resources
 from zoo_worker import determinants, machine
 from zoo_worker.agent import Agent
 from zoo_worker.determinants import determinants_of, digest_of, environment_digests, source_digest
+from zoo_worker.gpus import Gpu
 
 OPERATION = "probe.environment"
 
@@ -101,20 +103,19 @@ def test_an_operation_that_takes_one_thread_is_the_same_on_any_number(
     assert digest(Resources(threads=1)) == before
 
 
-def test_gpus_count_for_operations_that_use_them_and_cache_sizes_never(
+def test_kind_and_driver_of_the_given_gpus_count_and_cache_sizes_never(
     probe_plugin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, on_gpu = digest(), digest(Resources(gpus=1))
-    card = {"name": "NVIDIA H100", "memory_mib": "80000", "driver": "580.1", "uuid": "GPU-1"}
-    monkeypatch.setattr(determinants, "gpus", lambda: (card, card | {"uuid": "GPU-2"}))
+    def on(*gpus: Gpu) -> str:
+        return digest_of(determinants_of(OPERATION, Resources(max_gpus=2), gpus))
+
+    plain, card = digest(), Gpu("GPU-1", "NVIDIA H100", "580.1")
     monkeypatch.setattr(machine, "usable_memory_bytes", lambda: 1)
-    assert digest() == plain
-    with_card = digest(Resources(gpus=1))
-    assert with_card != on_gpu
-    monkeypatch.setattr(determinants, "gpus", lambda: (card | {"uuid": "GPU-3"},))
-    assert digest(Resources(gpus=1)) == with_card
-    monkeypatch.setattr(determinants, "gpus", lambda: (card | {"driver": "590.0"},))
-    assert digest(Resources(gpus=1)) != with_card
+    assert on() == plain
+    assert on(card) != plain
+    assert on(card) == on(replace(card, uuid="GPU-2")) == on(card, replace(card, uuid="GPU-3"))
+    assert on(replace(card, driver="590.0")) != on(card)
+    assert on(replace(card, name="NVIDIA A100")) != on(card)
 
 
 def test_variables_that_choose_kernels_change_it(probe_plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +134,7 @@ def test_registration_and_report_say_the_same_digest(
     told = registry.registrations[0].environment_digests
     assert told[OPERATION] == report.environment_digest == report.environment["digest"]
     assert set(told) == {item.name for item in registry.registrations[0].operations}
-    assert told == environment_digests(registry.registrations[0].operations)
+    assert told == environment_digests(registry.registrations[0].operations).without_gpus
 
 
 def test_a_plugin_that_changes_while_it_runs_leaves_no_digest(

@@ -2,21 +2,22 @@
 
 import logging
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from zoo_sdk.discovery import discover_operations
-from zoo_sdk.errors import Conflict, InvalidInput, NotFound, ZooError
-from zoo_sdk.messages import Assignment, RegistrationReply, WorkerRegistration
-from zoo_sdk.operations import OperationManifest
+from zoo_sdk.errors import Conflict, InvalidInput, ZooError
+from zoo_sdk.messages import RegistrationReply, WorkerRegistration
+from zoo_sdk.operations import MAX_GPUS, OperationManifest
 from zoo_worker.attempt import Attempt, Tools
 from zoo_worker.cache import InputCache
+from zoo_worker.claims import Claim, Claims
 from zoo_worker.conversions import conversion_facts
 from zoo_worker.determinants import environment_digests
 from zoo_worker.events import EventSender
+from zoo_worker.gpus import GpuSlots
 from zoo_worker.journal import Journal, RunStatus, journal_path, start_entry
 from zoo_worker.lease import LeaseKeeper
 from zoo_worker.machine import describe_machine
@@ -29,9 +30,6 @@ from zoo_worker.stopping import Stop, StopReason
 
 logger = logging.getLogger(__name__)
 
-CLAIM_PATIENCE_SECONDS = 60.0
-UNKNOWN_WORKER = "unknown-worker"
-"""The problem code of a registry that lost its memory of us."""
 FOREVER_SECONDS = 10 * 365 * 24 * 3600.0
 MIRROR_CLOSE_SECONDS = 5.0
 END_SECONDS = 60.0
@@ -62,6 +60,13 @@ class Agent:
         self._at_once = False
         self._stops: set[Stop] = set()
         self._changed = threading.Condition(threading.RLock())  # a signal handler may come while its thread holds it
+        self._claims = Claims(
+            registry=self._registry,
+            worker=settings.name,
+            slots=GpuSlots(settings.gpus),
+            register=self._register,
+            shutting_down=self._shutting_down,
+        )
 
     def start(self) -> None:
         """Take the state folder, clean up after a killed predecessor, and register: waits until the registry answers.
@@ -82,6 +87,8 @@ class Agent:
         self._cache = InputCache(self._state.cache, self.settings.cache_bytes)
         self._installed = tuple(spec.manifest for spec in discover_operations().values())
         self._operations = self._offered()
+        if not self.settings.gpus and any(name.endswith(".gpu") for name in self._queues):
+            logger.warning("serving %s, but no GPU was found: no such job will come", ", ".join(self._queues))
         reply = self._register_at_last()
         self._beat_seconds = float(reply.heartbeat_seconds)
         logger.info("registered as %s with %d operations", self.settings.name, len(self._operations))
@@ -99,10 +106,8 @@ class Agent:
             logger.error("a message names %r, which is no job; dropped", job[:100])  # noqa: TRY400
             return None
         stop = Stop()
-        with self._stoppable(stop):
-            granted_at = time.monotonic()
-            assignment = self._claim(job)
-            return None if assignment is None else self._carry_out(assignment, stop, granted_at)
+        with self._stoppable(stop), self._claims.claimed(job, stop) as claim:
+            return None if claim is None else self._carry_out(claim, stop)
 
     def shut_down(self, *, at_once: bool = False) -> None:
         """Have all attempts stopped and given back; safe in a signal handler.  ``at_once``: without grace."""
@@ -138,34 +143,10 @@ class Agent:
                 self._stops.discard(stop)
                 self._changed.notify_all()
 
-    def _claim(self, job: str) -> Assignment | None:
-        try:
-            return persistently(
-                lambda: self._claim_registered(job),
-                seconds=CLAIM_PATIENCE_SECONDS,
-                give_up=self._shutting_down.is_set,
-                wait=self._shutting_down.wait,
-            )
-        except (Conflict, NotFound) as error:
-            logger.info("job %s: nothing to do: %s", job, error)
-        except ZooError as error:
-            logger.warning(
-                "job %s was not claimed, its message is dropped; the registry will ring again: %s", job, error
-            )
-        return None
-
-    def _claim_registered(self, job: str) -> Assignment:
-        try:
-            return self._registry.claim(job, self.settings.name)
-        except Conflict as error:
-            if error.facts.get("code") != UNKNOWN_WORKER:
-                raise
-            self._register()
-            return self._registry.claim(job, self.settings.name)
-
-    def _carry_out(self, assignment: Assignment, stop: Stop, granted_at: float) -> RunStatus:
+    def _carry_out(self, claim: Claim, stop: Stop) -> RunStatus:
         if self._state is None or self._cache is None:
             raise Conflict("The agent has not been started.")
+        assignment = claim.assignment
         job, number = str(assignment.job_id), assignment.attempt
         logger.info("job %s attempt %d: %s", job, number, assignment.operation)
         routes = self._registry.attempt(job, number)
@@ -173,7 +154,7 @@ class Agent:
         lease = LeaseKeeper(
             renew=routes.heartbeat,
             stop=stop,
-            granted_at=granted_at,
+            granted_at=claim.granted_at,
             lease_seconds=assignment.lease_seconds,
             beat_seconds=min(self._beat_seconds, assignment.lease_seconds / 3),
         )
@@ -185,7 +166,13 @@ class Agent:
         status: RunStatus = "KILLED"
         try:
             status = Attempt(
-                assignment=assignment, routes=routes, stop=stop, events=events, journal=journal, tools=self._tools()
+                assignment=assignment,
+                gpus=claim.gpus,
+                routes=routes,
+                stop=stop,
+                events=events,
+                journal=journal,
+                tools=self._tools(),
             ).run()
         finally:
             lease.close()
@@ -209,16 +196,19 @@ class Agent:
         )
 
     def _offered(self) -> tuple[OperationManifest, ...]:
-        return tuple(manifest for manifest in self._installed if manifest.queue in self._queues)
+        return tuple(manifest for manifest in self._installed if set(manifest.queues) & set(self._queues))
 
     def _register(self) -> RegistrationReply:
+        digests = environment_digests(self._operations, self.settings.gpus)
         return self._registry.register(
             WorkerRegistration(
                 name=self.settings.name,
                 queues=self._queues,
                 operations=self._operations,
+                gpus=tuple(gpu.name[:200] for gpu in self.settings.gpus[:MAX_GPUS]),
                 environment=self._machine | conversion_facts(self._installed, self._queues),
-                environment_digests=environment_digests(self._operations),
+                environment_digests=digests.without_gpus,
+                gpu_environment_digests=digests.with_gpus,
             )
         )
 

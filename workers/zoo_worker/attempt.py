@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from zoo_worker.cache import InputCache, evict_oldest
 from zoo_worker.determinants import determinants_of, digest_of
 from zoo_worker.events import EventSender
 from zoo_worker.failures import make_failure
+from zoo_worker.gpus import Gpu
 from zoo_worker.handover import ChildOrder, ChildResult, Failure
 from zoo_worker.journal import Journal, RunStatus
 from zoo_worker.machine import plugin_of, usable_memory_bytes, usable_threads
@@ -68,9 +69,13 @@ class Tools:
 
 @dataclass(kw_only=True)
 class Attempt:
-    """Carries out one assignment; :meth:`run` never raises for what may go wrong with a job."""
+    """Carries out one assignment; :meth:`run` never raises for what may go wrong with a job.
+
+    ``gpus``: the ones that are set aside for it; none: it runs on the CPU.
+    """
 
     assignment: Assignment
+    gpus: tuple[Gpu, ...] = ()
     routes: AttemptRoutes
     stop: Stop
     events: EventSender
@@ -173,7 +178,9 @@ class Attempt:
             params=self.assignment.params,
             inputs=inputs,
             seed=self.assignment.seed,
-            devices=tuple(f"cuda:{number}" for number in range(resources.gpus)) or ("cpu",),
+            # The child sees its own GPUs only, so for it they are the first ones, whichever they are.
+            devices=tuple(f"cuda:{number}" for number in range(len(self.gpus))) or ("cpu",),
+            gpus=tuple(gpu.uuid for gpu in self.gpus),
             threads=min(usable_threads(), resources.threads or usable_threads()),
             scratch=self.folder / "scratch",
             outputs=self.folder / "outputs",
@@ -301,8 +308,9 @@ class Attempt:
 
     def _environment(self) -> dict[str, Any]:
         facts = {name: value for name, value in self._determinants.items() if name not in self.tools.machine}
-        plugin = plugin_of(self.assignment.operation, self._determinants["sources"])
-        return {**self.tools.machine, **facts, "plugin": plugin, "digest": digest_of(self._determinants)}
+        facts["plugin"] = plugin_of(self.assignment.operation, self._determinants["sources"])
+        facts["given_gpus"] = [asdict(gpu) for gpu in self.gpus]
+        return {**self.tools.machine, **facts, "digest": digest_of(self._determinants)}
 
     def _environment_digest(self) -> str | None:
         """None if something was installed or edited while the attempt ran: nobody knows what made the result then."""
@@ -310,7 +318,7 @@ class Attempt:
         return digest_of(self._determinants) if unchanged else None
 
     def _determinants_now(self) -> dict[str, Any]:
-        return determinants_of(self.assignment.operation, _resources(self.assignment.operation))
+        return determinants_of(self.assignment.operation, _resources(self.assignment.operation), self.gpus)
 
     def _say(self, state: str, message: str) -> None:
         self.events.add(StateEvent(state=state, message=message))

@@ -3,7 +3,8 @@
 In are the things that decide which instructions run, and in which order numbers are added: Python and its C library,
 the distribution that offers the operation and all that it requires, the processor's architecture and vector
 instructions (kernels are chosen by them), the number of threads (a parallel sum depends on how it is split), for an
-operation on GPUs their kind and driver, and the variables by which libraries choose kernels.
+attempt with GPUs their kinds and drivers (their number is part of the job), and the variables by which libraries choose
+kernels.
 
 Out are the things that only decide where and how fast: names, paths, times, clock rates, memory.
 
@@ -15,16 +16,17 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from zoo_sdk.operations import OperationManifest, Resources
-from zoo_worker.machine import distributions_of, gpus, usable_threads
+from zoo_worker.gpus import Gpu
+from zoo_worker.machine import distributions_of, usable_threads
 
 VECTOR_INSTRUCTIONS = frozenset(
     {
@@ -36,7 +38,8 @@ VECTOR_INSTRUCTIONS = frozenset(
 """Those by which numerical libraries choose among their kernels."""
 KERNEL_VARIABLES = (
     "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
-    "NVIDIA_TF32_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "NCCL_ALGO", "NCCL_PROTO", "NVIDIA_TF32_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )  # fmt: skip
 SOURCE_SUFFIXES = frozenset({".py", ".so", ".json", ".yaml", ".toml"})
 LEFT_OUT_FOLDERS = frozenset({"__pycache__", "build", "dist", "node_modules"})
@@ -44,9 +47,16 @@ MAX_SOURCE_FILES = 20_000
 
 
 def determinants_of(
-    operation: str, resources: Resources, *, digest_of_sources: Callable[[Path], str] | None = None
+    operation: str,
+    resources: Resources,
+    gpus: Sequence[Gpu] = (),
+    *,
+    digest_of_sources: Callable[[Path], str] | None = None,
 ) -> dict[str, Any]:
-    """The facts for one operation, as plain data, read anew: an installation may change under a running worker."""
+    """The facts for one operation, as plain data, read anew: an installation may change under a running worker.
+
+    ``gpus``: those that are given to an attempt at it.
+    """
     installed = installation()
     distributions = dict(distributions_of(operation, installed))
     roots = {name: root for name in distributions if (root := _edited_folder(name, installed))}
@@ -58,7 +68,7 @@ def determinants_of(
         "machine": platform.machine(),
         "vector_instructions": list(vector_instructions()),
         "threads": min(threads, resources.threads or threads),
-        "gpus": _gpu_kinds() if resources.gpus else [],
+        "gpus": sorted({gpu.kind for gpu in gpus}),
         "variables": {name: os.environ[name] for name in KERNEL_VARIABLES if name in os.environ},
         "distributions": distributions,
         "sources": {name: read(root) for name, root in roots.items()},
@@ -71,12 +81,28 @@ def digest_of(determinants: Mapping[str, Any]) -> str:
     return f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
-def environment_digests(operations: Iterable[OperationManifest]) -> dict[str, str]:
-    """By operation, the digest of what can change its results here."""
+class EnvironmentDigests(NamedTuple):
+    """By operation, the digest of what can change the results of attempts without GPUs, and of those with some."""
+
+    without_gpus: dict[str, str]
+    with_gpus: dict[str, str]
+
+
+def environment_digests(operations: Sequence[OperationManifest], gpus: Sequence[Gpu] = ()) -> EnvironmentDigests:
+    """Those of a worker that gives ``gpus``: if they are of several kinds, nobody knows which ones a job will get."""
     read = cache(source_digest)  # once for all operations of a plugin, and not kept: source may change
-    return {
-        item.name: digest_of(determinants_of(item.name, item.resources, digest_of_sources=read)) for item in operations
-    }
+
+    def digests(chosen: Iterable[OperationManifest], given: Sequence[Gpu]) -> dict[str, str]:
+        facts = {
+            item.name: determinants_of(item.name, item.resources, given, digest_of_sources=read) for item in chosen
+        }
+        return {name: digest_of(item) for name, item in facts.items()}
+
+    on_gpus = [item for item in operations if item.resources.max_gpus] if len({gpu.kind for gpu in gpus}) == 1 else []
+    return EnvironmentDigests(
+        without_gpus=digests([item for item in operations if not item.resources.gpus], ()),
+        with_gpus=digests(on_gpus, gpus),
+    )
 
 
 def installation() -> tuple[tuple[str, int], ...]:
@@ -99,12 +125,6 @@ def vector_instructions() -> tuple[str, ...]:
         return ()
     found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     return tuple(sorted(VECTOR_INSTRUCTIONS & set(found[1].split()))) if found else ()
-
-
-def _gpu_kinds() -> list[str]:
-    """Kinds and drivers; with several kinds also which of them a child sees."""
-    kinds = sorted({f"{gpu['name']}, driver {gpu['driver']}" for gpu in gpus()})
-    return kinds if len(kinds) < 2 else [*kinds, f"visible: {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}"]
 
 
 @lru_cache(maxsize=10_000)

@@ -19,7 +19,10 @@ class _Record(BaseModel):
 
 
 class ChildOrder(_Record):
-    """What the child is to run, and where.  ``event_fd`` is the write end of the pipe that it inherits."""
+    """What the child is to run, and where.  ``event_fd`` is the write end of the pipe that it inherits.
+
+    ``gpus``: the ids of those that it sees.
+    """
 
     operation: str
     operation_version: int
@@ -27,6 +30,7 @@ class ChildOrder(_Record):
     inputs: Inputs
     seed: int
     devices: tuple[str, ...]
+    gpus: tuple[str, ...] = ()
     threads: int
     scratch: Path
     outputs: Path

@@ -21,6 +21,8 @@ NVIDIA_QUERY = (
     "nvidia-smi", "--query-gpu=name,memory.total,driver_version,uuid", "--format=csv,noheader,nounits",
 )  # fmt: skip
 
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
 
 def describe_machine(*, worker: str, image: str | None = None) -> dict[str, Any]:
     """Python, platform, processor, memory, GPUs with their driver, and the container image if there is one."""
@@ -38,14 +40,36 @@ def describe_machine(*, worker: str, image: str | None = None) -> dict[str, Any]
 
 @cache
 def gpus() -> tuple[dict[str, str], ...]:
-    """The NVIDIA devices with name, memory in MiB, driver and id; empty without ``nvidia-smi``."""
+    """The NVIDIA devices with name, memory in MiB, driver and id, asked from ``nvidia-smi``; else from the driver.
+
+    No framework is asked: it would keep a context on each of them.
+    """
     try:
         answer = subprocess.run(NVIDIA_QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        return ()
+        return gpus_of_driver()
     names = ("name", "memory_mib", "driver", "uuid")
     rows = (tuple(cell.strip() for cell in line.split(",")) for line in answer.stdout.splitlines())
     return tuple(dict(zip(names, row, strict=True)) for row in rows if len(row) == len(names))
+
+
+def gpus_of_driver(folder: Path = NVIDIA_DRIVER) -> tuple[dict[str, str], ...]:
+    """The same from the files of NVIDIA's driver, in the order of the bus; it does not tell how much memory they have.
+
+    Images without ``nvidia-smi`` have these.
+    """
+    try:
+        release = re.search(r"Kernel Module(?: for \S+)?\s+([\d.]+)", (folder / "version").read_text("ascii"))
+        texts = [path.read_text("ascii") for path in sorted(folder.glob("gpus/*/information"))]
+    except (OSError, UnicodeDecodeError):
+        return ()
+    rows = (dict(re.findall(r"^(Model|GPU UUID):\s*(.+?)\s*$", text, re.MULTILINE)) for text in texts)
+    driver = release[1] if release else "unknown"
+    return tuple(
+        {"name": row.get("Model", "GPU"), "memory_mib": "", "driver": driver, "uuid": row["GPU UUID"]}
+        for row in rows
+        if "GPU UUID" in row
+    )
 
 
 @cache

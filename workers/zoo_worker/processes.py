@@ -5,12 +5,13 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from zoo_worker.gpus import VISIBLE_DEVICES
 from zoo_worker.state import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -31,9 +32,18 @@ process a training step took 20 times as long, with this count twice as long (do
 
 
 def child_environment(
-    environ: Mapping[str, str], *, threads: int, scratch: Path, mark: str, secrets: tuple[str, ...] = ()
+    environ: Mapping[str, str],
+    *,
+    threads: int,
+    gpus: Sequence[str],
+    scratch: Path,
+    mark: str,
+    secrets: tuple[str, ...] = (),
 ) -> dict[str, str]:
-    """The worker's environment without its secrets: neither by name nor by value, and no address of a service."""
+    """The worker's environment without its secrets: neither by name nor by value, and no address of a service.
+
+    ``gpus``: the ids of the only ones that the child sees.
+    """
     kept = {
         name: value
         for name, value in environ.items()
@@ -43,6 +53,7 @@ def child_environment(
         kept
         | dict.fromkeys(THREAD_VARIABLES, str(threads))
         | {
+            VISIBLE_DEVICES: ",".join(gpus),
             "TMPDIR": str(scratch),
             "GOMP_SPINCOUNT": environ.get("GOMP_SPINCOUNT", SPIN_COUNT),
             "PYTHONUNBUFFERED": "1",

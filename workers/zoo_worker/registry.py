@@ -73,9 +73,9 @@ class Registry:
         """``POST worker/register``."""
         return self._message(RegistrationReply, "worker/register", registration)
 
-    def claim(self, job: str, worker: str) -> Assignment:
-        """``POST worker/jobs/{job}/claim``."""
-        return self._message(Assignment, f"worker/jobs/{job}/claim", ClaimRequest(worker=worker))
+    def claim(self, job: str, worker: str, gpus: int = 0) -> Assignment:
+        """``POST worker/jobs/{job}/claim``; ``gpus``: how many were set aside for it."""
+        return self._message(Assignment, f"worker/jobs/{job}/claim", ClaimRequest(worker=worker, gpus=gpus))
 
     def parent_run(self, pipeline: str, run_id: str | None = None) -> ParentRunReply:
         """``POST worker/pipelines/{id}/mlflow-run``: report a pipeline's MLflow run, or only ask for it."""

@@ -3,14 +3,14 @@
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo_sdk.discovery import discover_operations
 from zoo_sdk.environment import check_environment
 from zoo_sdk.errors import InvalidInput
-from zoo_worker.machine import gpus
+from zoo_worker.gpus import Gpu, own_gpus
 
 DEFAULT_CACHE_GIB = 20.0
 DEFAULT_SHARED_CACHE_GIB = 10.0
@@ -21,6 +21,7 @@ GRACE_SECONDS = 30.0
 class WorkerSettings:
     """What the worker takes from ``ZOO_*``; see :data:`zoo_sdk.environment.VARIABLES` for their meaning.
 
+    ``gpus``: those that it gives to its attempts, each to one at a time.
     ``grace_seconds``: how long a child may take to stop at a safe point before it is killed.
     """
 
@@ -31,6 +32,7 @@ class WorkerSettings:
     cache_bytes: int
     shared_cache_bytes: int = int(DEFAULT_SHARED_CACHE_GIB * 2**30)
     queues: tuple[str, ...]
+    gpus: tuple[Gpu, ...] = ()
     broker_url: str = field(repr=False)
     mlflow_tracking_uri: str | None = None
     image: str | None = None
@@ -46,7 +48,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> WorkerSettings:
 
     """
     check_environment(environ)
-    queues = _queues(environ)
+    gpus = own_gpus(environ)
+    queues = _queues(environ, gpus)
     return WorkerSettings(
         url=environ.get("ZOO_URL", "http://127.0.0.1:8080").rstrip("/"),
         token=environ.get("ZOO_WORKER_TOKEN", ""),
@@ -55,13 +58,14 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> WorkerSettings:
         cache_bytes=_bytes(environ, "ZOO_WORKER_CACHE_GIB", DEFAULT_CACHE_GIB),
         shared_cache_bytes=_bytes(environ, "ZOO_WORKER_SHARED_CACHE_GIB", DEFAULT_SHARED_CACHE_GIB),
         queues=queues,
+        gpus=gpus,
         broker_url=environ.get("ZOO_BROKER_URL", "redis://127.0.0.1:6379/0"),
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
         image=environ.get("ZOO_WORKER_IMAGE") or None,
     )
 
 
-def _queues(environ: Mapping[str, str]) -> tuple[str, ...]:
+def _queues(environ: Mapping[str, str], gpus: Sequence[Gpu]) -> tuple[str, ...]:
     text = environ.get("ZOO_WORKER_QUEUES")
     if text is not None:
         queues = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -72,8 +76,8 @@ def _queues(environ: Mapping[str, str]) -> tuple[str, ...]:
                 facts={"field": "ZOO_WORKER_QUEUES"},
             )
         return queues
-    offered = {spec.manifest.queue for spec in discover_operations().values()}
-    return tuple(sorted(name for name in offered if name.endswith(".cpu") or gpus()))
+    offered = {queue for spec in discover_operations().values() for queue in spec.manifest.queues}
+    return tuple(sorted(name for name in offered if name.endswith(".cpu") or gpus))
 
 
 def _name(environ: Mapping[str, str], queues: tuple[str, ...]) -> str:

@@ -101,7 +101,8 @@ class Supervisor:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(writing,),
                 cwd=order.scratch, start_new_session=True,
                 env=child_environment(
-                    os.environ, threads=order.threads, scratch=order.scratch, mark=self.mark, secrets=self.secrets
+                    os.environ, threads=order.threads, gpus=order.gpus, scratch=order.scratch, mark=self.mark,
+                    secrets=self.secrets,
                 ),
             )  # fmt: skip
         except BaseException:

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from zoo_sdk.errors import ZooError
 from zoo_server.accounts.authentication import principal_of_user
 from zoo_server.audit.admin import ReadOnlyAdmin
+from zoo_server.jobs import supply
 from zoo_server.jobs.models import (
     IdempotencyKey,
     Job,
@@ -37,7 +38,7 @@ class OperationAdmin(ReadOnlyAdmin):
 class WorkerAdmin(ReadOnlyAdmin):
     """Who does the work."""
 
-    list_display = ("name", "user", "queues", "registered_at", "last_seen_at")
+    list_display = ("name", "user", "queues", "gpus", "registered_at", "last_seen_at")
     list_select_related = ("user",)
     search_fields = ("name",)
     ordering = ("name",)
@@ -54,6 +55,7 @@ class JobAdmin(ReadOnlyAdmin):
         "state",
         "attempt",
         "max_attempts",
+        "gpus",
         "cause",
         "owner",
         "from_cache",
@@ -64,7 +66,13 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ("id", "operation__name", "team__name")
     ordering = ("-id",)
     actions = ("cancel", "retry")
+    readonly_fields = ("waiting_for",)
     show_full_result_count = False
+
+    @admin.display(description="waiting for")
+    def waiting_for(self, job: Job) -> str:
+        """What has to come before any worker can take it."""
+        return supply.waiting_for([job]).get(job.pk, "")
 
     @admin.display(boolean=True, description="from the cache")
     def from_cache(self, job: Job) -> bool:

@@ -1,6 +1,7 @@
 """What makes two jobs equal: a digest of the work, and with the environment in which it was done the cache's key.
 
-The work is the operation (name, version, manifest), the complete parameters, the seed and the content of the inputs.
+The work is the operation (name, version, manifest), the complete parameters, the seed, the number of GPUs (a batch that
+several share is added up in another order; their kind is part of the environment) and the content of the inputs.
 References, teams and file owners are no part of it: two versions with the same content are the same input.  What a
 worker is told about an input beside its bytes counts as content: an artifact's preprocessing changes its accuracy.
 """
@@ -26,7 +27,7 @@ ARTIFACT_FIELDS = ("format", "precision", "runtime", "signature", "preprocessing
 @dataclass(frozen=True)
 class Work:
     """What a job is to compute.  ``params``: complete, with the defaults; ``target``: the model that takes the result
-    (``team/name``, no part of the digest).
+    (``team/name``, no part of the digest); ``gpus``: how many it gets.
     """
 
     operation: Operation
@@ -34,6 +35,7 @@ class Work:
     seed: int
     inputs: Sequence[ChosenInput]
     target: str | None = None
+    gpus: int = 0
 
     @property
     def is_repeatable(self) -> bool:
@@ -91,7 +93,7 @@ def _description(work: Work, contents: Mapping[UUID, str]) -> dict[str, Any]:
         "params": _plain(work.params),
         "seed": work.seed,
         "inputs": inputs,
-    }
+    } | ({"gpus": work.gpus} if work.gpus else {})
 
 
 def _input(item: ChosenInput, contents: Mapping[UUID, str]) -> dict[str, Any]:

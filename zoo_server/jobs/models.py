@@ -17,6 +17,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from zoo_sdk.operations import queue_of
 from zoo_sdk.vocabulary import FailureCause, JobState
 from zoo_server.accounts.models import Team
 from zoo_server.catalog.models import Artifact, Version
@@ -42,20 +43,38 @@ class Operation(models.Model):
 
 
 class Worker(models.Model):
-    """A machine's hands: which queues it serves and which operations it knows."""
+    """A machine's hands: which queues it serves, which operations it knows, and the GPUs (their names) that it gives.
+
+    The environment digests are by operation: of attempts without and with GPUs.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=120, unique=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="workers")
     queues = ArrayField(models.CharField(max_length=60))
     operations = models.ManyToManyField(Operation, related_name="workers")
+    gpus = ArrayField(models.CharField(max_length=200), default=list, blank=True)
     environment = models.JSONField(default=dict)
     environment_digests = models.JSONField(default=dict)
+    gpu_environment_digests = models.JSONField(default=dict)
     registered_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField()
 
     def __str__(self) -> str:
         return self.name
+
+    def can_run(self, operation: str, gpus: int) -> bool:
+        """Whether jobs of an operation that it offers reach it, and it has so many GPUs."""
+        return queue_of(operation, gpus) in self.queues and len(self.gpus) >= gpus
+
+    def most_gpus(self, operation: str) -> int:
+        """How many GPUs it gives to a job of an operation that it offers."""
+        return len(self.gpus) if queue_of(operation, 1) in self.queues else 0
+
+    def environment_digest(self, operation: str, gpus: int) -> str | None:
+        """That of an attempt with so many GPUs here; None if it is not known."""
+        digests = self.gpu_environment_digests if gpus else self.environment_digests
+        return digests.get(operation)
 
 
 class Job(models.Model):
@@ -76,6 +95,7 @@ class Job(models.Model):
     work_digest = models.CharField(max_length=71, blank=True)
     cache_key = models.CharField(max_length=71, blank=True)
     cached_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reused_by")
+    gpus = models.PositiveSmallIntegerField(default=0)
     queue = models.CharField(max_length=60)
     priority = models.PositiveSmallIntegerField(default=5)
     state = models.CharField(max_length=10, choices=choices_of(JobState), default=JobState.QUEUED)

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zoo_sdk.operations import MAX_GPUS
+
 MAX_INPUTS_PER_PORT = 64
 
 
@@ -27,6 +29,9 @@ class JobSubmission(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     outputs: dict[str, str] = Field(default_factory=dict, max_length=32)
     seed: int = Field(0, ge=0, le=2**63 - 1)
+    gpus: int | None = Field(
+        None, ge=0, le=MAX_GPUS, description="GPUs of one worker. Default: as many as the operation needs, mostly none."
+    )
     cache: Literal["use", "refresh", "off"] = Field(
         "use",
         description="use: take the result of an equal job; refresh: run, and keep it for others; off: run only.",

@@ -1,7 +1,8 @@
 """The result cache: is there a finished job that did the same work in an environment that would do it now?
 
 A hit is a job that succeeded, with the same work (see :mod:`zoo_server.jobs.cache_keys`), in an environment whose
-digest is that of a worker which offers the operation now: registered with it, and seen within the last hour.  An hour,
+digest is that of a worker which would run it now: it offers the operation, serves the job's queue, has as many GPUs as
+the job gets, and was seen within the last hour.  An hour,
 because a Zoo that is being restarted should keep its cache; not longer, because the results of machines that are gone
 are not what a new run would give.
 
@@ -55,9 +56,9 @@ def look_up(*, principal: Principal, works: Sequence[Work], digests: Sequence[st
 
     Among several results one in the work's target is preferred, then the newest.
     """
-    environments = _environments({work.operation.pk for work in works if work.is_repeatable})
+    environments = _environments(works)
     keys = [
-        {cache_key(work_digest=digest, environment_digest=item) for item in environments.get(work.operation.pk, ())}
+        {cache_key(work_digest=digest, environment_digest=item) for item in environments[work.operation.pk, work.gpus]}
         for work, digest in zip(works, digests, strict=True)
     ]
     by_key = _candidates(principal, set().union(*keys), len(works))
@@ -67,17 +68,21 @@ def look_up(*, principal: Principal, works: Sequence[Work], digests: Sequence[st
     ]
 
 
-def _environments(operations: set[UUID]) -> dict[UUID, set[str]]:
-    """By operation, the environments in which workers would run it now."""
+def _environments(works: Sequence[Work]) -> dict[tuple[UUID, int], set[str]]:
+    """By operation and number of GPUs, the environments in which workers would run it now."""
+    wanted: dict[UUID, set[int]] = defaultdict(set)
+    for work in works:
+        if work.is_repeatable:
+            wanted[work.operation.pk].add(work.gpus)
     offers = Worker.operations.through.objects.filter(
-        operation_id__in=operations, worker__last_seen_at__gt=Now() - SEEN_WITHIN
+        operation_id__in=wanted, worker__last_seen_at__gt=Now() - SEEN_WITHIN
     )
-    found: dict[UUID, set[str]] = defaultdict(set)
-    for operation_id, name, digests in offers.values_list(
-        "operation_id", "operation__name", "worker__environment_digests"
-    ):
-        if digest := digests.get(name):
-            found[operation_id].add(digest)
+    found: dict[tuple[UUID, int], set[str]] = defaultdict(set)
+    for offer in offers.select_related("worker", "operation").defer("worker__environment", "operation__manifest"):
+        name, worker = offer.operation.name, offer.worker
+        for gpus in wanted[offer.operation_id]:
+            if worker.can_run(name, gpus) and (digest := worker.environment_digest(name, gpus)):
+                found[offer.operation_id, gpus].add(digest)
     return found
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q, QuerySet
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from zoo_sdk.errors import NotFound, UnknownName
@@ -109,10 +110,14 @@ def events_after(job: Job, *, after: int, kind: str | None, limit: int) -> list[
     return list(rows[:limit])
 
 
+def living_since() -> CombinedExpression:
+    """Who said something after this moment, two leases ago by the database's clock, is alive."""
+    return Now() - timedelta(seconds=SILENCE_LEASES * settings.ZOO_LEASE_SECONDS)
+
+
 def all_workers() -> QuerySet[Worker]:
-    """Every worker, with ``alive``: it said something within the last two leases, by the database's clock."""
-    silence = timedelta(seconds=SILENCE_LEASES * settings.ZOO_LEASE_SECONDS)
-    alive = ExpressionWrapper(Q(last_seen_at__gt=Now() - silence), output_field=BooleanField())
+    """Every worker, with ``alive``."""
+    alive = ExpressionWrapper(Q(last_seen_at__gt=living_since()), output_field=BooleanField())
     running = Job.objects.filter(state=JobState.RUNNING).select_related("operation", "team").order_by("pk")
     operations = Operation.objects.only("id", "name", "version").order_by("name", "-version")
     return Worker.objects.annotate(alive=alive).prefetch_related(

@@ -85,6 +85,8 @@ def job_facts(job: Job) -> list[tuple[str, object]]:
         ("attempt", f"{job['attempt']} of {job['max_attempts']}" if job["attempt"] else ""),
         ("worker", job["owner"]),
         ("queue", job["queue"]),
+        ("GPUs", job["gpus"] or ""),
+        ("waiting for", Text(safe(job["waiting_for"]), style="yellow") if job.get("waiting_for") else ""),
         ("inputs", inputs),
         ("parameters", [f"{name}={value}" for name, value in job["params"].items()]),
         ("seed", str(job["seed"])),

@@ -1,5 +1,7 @@
 """``zoo operations`` and ``zoo workers``; the tables that ``zoo submit OP --help`` shows as well."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,7 +13,7 @@ from zoo_client.cli.session import session_of
 from zoo_client.cli.text import time_text
 from zoo_client.jobs import manifest_of
 from zoo_client.parameters import allowed_text, default_text
-from zoo_sdk.operations import OperationManifest, Port
+from zoo_sdk.operations import OperationManifest, Port, Resources
 
 operations = group("List operations; show their ports and parameters.")
 workers = group("List the workers and what they are doing.")
@@ -52,7 +54,8 @@ def operation_help(manifest: OperationManifest) -> RenderableType:
             ("operation", f"{manifest.name} (version {manifest.version})"),
             ("", manifest.summary),
             ("queue", manifest.queue),
-            ("needs", f"{resources.memory_gib:g} GiB, {resources.gpus} GPUs"),
+            ("needs", f"{resources.memory_gib:g} GiB"),
+            ("GPUs", _gpus_text(resources)),
             ("deterministic", "yes: the same seed gives the same result" if manifest.deterministic else "no"),
         ]
     )
@@ -72,6 +75,12 @@ def operation_help(manifest: OperationManifest) -> RenderableType:
     return Group(facts, "", ports, "", parameters, *(("", outputs) if manifest.outputs else ()))
 
 
+def _gpus_text(resources: Resources) -> str:
+    if resources.gpus == resources.max_gpus:
+        return str(resources.gpus) if resources.gpus else "cannot use them"
+    return f"{resources.gpus} to {resources.max_gpus}: --gpus N"
+
+
 def _count(port: Port) -> str:
     text = ("one or more" if port.many else "one") if port.required else ("any number" if port.many else "optional")
     return f"{text}, REF=WEIGHT" if port.weighted else text
@@ -88,11 +97,18 @@ def workers_command(context: typer.Context) -> None:
             item["name"],
             "alive" if item["alive"] else "away",
             item["queues"],
+            _counted(item.get("gpus") or ()),
             [job["operation"] for job in item.get("running", [])],
             time_text(item["last_seen_at"]),
         )
         for item in found
     ]
     session.show(
-        {"results": found, "next": None}, lambda: table(("worker", "state", "queues", "running", "last seen"), rows)
+        {"results": found, "next": None},
+        lambda: table(("worker", "state", "queues", "GPUs", "running", "last seen"), rows),
     )
+
+
+def _counted(names: Sequence[str]) -> list[str]:
+    """``4 x NVIDIA H100``."""
+    return [f"{count} x {name}" for name, count in Counter(names).items()]

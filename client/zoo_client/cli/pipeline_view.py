@@ -29,6 +29,7 @@ class PipelineView:
         self._console = console or Console(file=sys.stderr, markup=False, highlight=False)
         self._live = Live(console=self._console, transient=True, auto_refresh=False)
         self._states: dict[str, str] = {}
+        self._waiting: dict[str, str] = {}
         self._silent = False
 
     def __enter__(self) -> Self:
@@ -48,9 +49,16 @@ class PipelineView:
             if step["state"] != self._states.get(step["key"], "waiting"):
                 self._line(f"{step['key']}: {_step_words(step)}")
             self._states[step["key"]] = step["state"]
+            self._say_what_it_waits_for(step)
         if self._console.is_terminal:
             room = max(5, self._console.height - SPARE_LINES)
             self._live.update(live_table(pipeline, room), refresh=True)
+
+    def _say_what_it_waits_for(self, step: Mapping[str, Any]) -> None:
+        words = (step.get("job") or {}).get("waiting_for") or ""
+        if words and words != self._waiting.get(step["key"]):
+            self._line(f"{step['key']}: waiting for {words}")
+        self._waiting[step["key"]] = words
 
     def silence(self, error: Exception) -> None:
         """The registry does not answer."""
@@ -102,6 +110,8 @@ def _progress(step: Mapping[str, Any]) -> RenderableType:
 def _remark(step: Mapping[str, Any]) -> str:
     if step["state"] == "running":
         job = step.get("job") or {}
+        if job.get("waiting_for"):
+            return safe(f"waiting for {job['waiting_for']}", 200)
         words = job.get("state", "") if job.get("state") == "queued" else (job.get("progress") or {}).get("message", "")
         return safe(words, 60)
     return safe(_step_words(step).partition(", ")[2], 100)
@@ -121,7 +131,7 @@ def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
             cell(step.get("result")),
             cell([gate_text(gate) for gate in step.get("gates") or ()]),
             cell("from the cache" if job.get("cached") else job.get("id")),
-            cell(why_of(step)),
+            cell(why_of(step) or (f"waiting for {job['waiting_for']}" if job.get("waiting_for") else "")),
         )
     return made
 

@@ -1,15 +1,19 @@
 """A plan for people: the graph as an indented table, what the cache has of it, and what the rest will cost."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from zoo_client.cli.output import cell
+from zoo_client.cli.output import cell, fields
 from zoo_client.cli.text import safe
 from zoo_client.records import Plan, PlannedStep
+
+SHOWN_KEYS = 4
 
 
 def plan_view(plan: Plan) -> RenderableType:
@@ -18,19 +22,57 @@ def plan_view(plan: Plan) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for name in ("step", "operation", "takes", "makes", "gates", "cost"):
         table.add_column(name, overflow="fold")
+    missing: dict[str, list[str]] = {}
     for step in plan["steps"]:
         style = "dim" if step["left_out"] else ""
         depth = depths.get(step["key"], 0)
         row = (
             Text("   " * (depth - 1) + ("└─ " if depth else "") + safe(step["key"])),
-            cell(step["operation"] if step["available"] else f"{step['operation']} (no worker)"),
+            cell(operation_text(step)),
             cell([taken_text(item) for item in step["inputs"]]),
             cell(step["model"]),
             cell(step["gates"]),
             cost_text(step),
         )
         table.add_row(*row, style=style)
-    return Group(table, Text(""), Text(summary_of(plan)))
+        if step["waiting_for"] and not step["left_out"] and not step["cached"]:
+            missing.setdefault(step["waiting_for"], []).append(step["key"])
+    waits = [Text(safe(f"{shortened(keys)} will wait for {words}"), style="yellow") for words, keys in missing.items()]
+    return Group(table, Text(""), Text(summary_of(plan)), *waits)
+
+
+def parameters_view(plan: Plan) -> RenderableType:
+    """Every step's seed, GPUs and parameters as they were merged; instances of a step with the same ones together."""
+    parts: list[RenderableType] = []
+    for steps in _alike(plan["steps"]):
+        step = steps[0]
+        seeds = list(dict.fromkeys(str(item["seed"]) for item in steps))
+        title = f"{shortened([item['key'] for item in steps])} ({step['operation']})"
+        pairs: list[tuple[str, object]] = [("seed", seeds), ("GPUs", str(step["gpus"]) if step["gpus"] else "")]
+        pairs += [(name, json.dumps(value, ensure_ascii=False)) for name, value in step["params"].items()]
+        parts += [Text(""), Text(safe(title), style="bold"), Padding(fields(pairs), (0, 0, 0, 3))]
+    return Group(*parts)
+
+
+def _alike(steps: Sequence[PlannedStep]) -> Iterator[list[PlannedStep]]:
+    """The steps that run, those of one name with the same parameters together."""
+    found: dict[str, list[PlannedStep]] = {}
+    for step in steps:
+        if not step["left_out"]:
+            found.setdefault(json.dumps([step["name"], step["gpus"], step["params"]], sort_keys=True), []).append(step)
+    yield from found.values()
+
+
+def shortened(keys: Sequence[str]) -> str:
+    """A few keys, and how many more there are."""
+    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+    return ", ".join(keys[:SHOWN_KEYS]) + more
+
+
+def operation_text(step: PlannedStep) -> str:
+    """``torch.train, 2 GPUs``."""
+    gpus = f", {step['gpus']} GPU{'s' if step['gpus'] > 1 else ''}" if step["gpus"] else ""
+    return step["operation"] + gpus + ("" if step["available"] else " (no worker)")
 
 
 def depths_of(steps: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, str]]) -> dict[str, int]:

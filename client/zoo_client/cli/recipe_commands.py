@@ -9,7 +9,7 @@ import typer
 from zoo_client.cli.commands import command
 from zoo_client.cli.output import fields
 from zoo_client.cli.pipeline_commands import pipeline_sections, watch_pipeline
-from zoo_client.cli.plans import plan_view
+from zoo_client.cli.plans import parameters_view, plan_view
 from zoo_client.cli.session import session_of
 from zoo_client.client import Client
 from zoo_client.pipelines import Filling, RecipeText, typed_text
@@ -83,9 +83,12 @@ def _names(value: Any) -> list[str]:
 
 
 @command(
-    recipe, "plan", "zoo recipe plan recipes/resnet50-distill.yaml --set small --input data=vision/fashion-mnist@1"
+    recipe,
+    "plan",
+    "zoo recipe plan recipes/resnet50-distill.yaml --set small --input data=vision/fashion-mnist@1",
+    "zoo recipe plan recipes/resnet50-distill.yaml --params",
 )
-def plan_command(
+def plan_command(  # noqa: PLR0913  one option for each field of the request, and one for what is shown
     context: typer.Context,
     file: FileArgument,
     *,
@@ -95,13 +98,14 @@ def plan_command(
     axes: AxisOption = None,
     team: TeamOption = None,
     cache: CacheOption = "use",
+    params: Annotated[bool, typer.Option("--params", help="Show each step's parameters, as merged.")] = False,
 ) -> None:
     """Show the graph, what the result cache has of it, and what the rest will cost; nothing is started."""
     session = session_of(context)
     filling = read_filling(parameter_set, team, inputs=inputs, values=values, axes=axes, cache=cache)
     with session.client() as client:
         plan = client.recipes.plan(RecipeText.read(file), **filling)
-    session.show(plan, lambda: plan_view(plan))
+    session.show(plan, lambda: plan_view(plan), *((lambda: parameters_view(plan),) if params else ()))
 
 
 @command(

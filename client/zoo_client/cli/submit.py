@@ -15,11 +15,12 @@ from zoo_client.cli.session import session_of
 from zoo_client.parameters import typed_parameters
 from zoo_client.submission import read_inputs, read_outputs
 from zoo_sdk.errors import InvalidInput
+from zoo_sdk.operations import MAX_GPUS
 
 MAX_PARAMS_BYTES = 1024 * 1024
 FIXED_OPTIONS = (
-    "--param", "--params-file", "--output", "--team", "--seed", "--priority", "--max-attempts", "--time-limit",
-    "--cache", "--no-cache", "--key", "--watch", "--json", "--url", "--token", "--help",
+    "--param", "--params-file", "--output", "--team", "--seed", "--gpus", "--priority", "--max-attempts",
+    "--time-limit", "--cache", "--no-cache", "--key", "--watch", "--json", "--url", "--token", "--help",
 )  # fmt: skip
 
 CacheChoice = Literal["use", "refresh", "off"]
@@ -54,6 +55,9 @@ def submit_command(  # noqa: PLR0913  one option for each field of the submissio
     ] = None,
     team: Annotated[str | None, typer.Option(help="Team that owns the job (default: found out from inputs).")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, max=MAX_GPUS, help="GPUs of one worker (default: what the operation needs).")
+    ] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="Higher is sooner.")] = None,
     max_attempts: Annotated[int | None, typer.Option(min=1, help="Attempts, if workers are lost.")] = None,
     time_limit: Annotated[int | None, typer.Option(min=1, help="Seconds after which it is stopped.")] = None,
@@ -82,12 +86,15 @@ def submit_command(  # noqa: PLR0913  one option for each field of the submissio
             outputs=read_outputs(manifest, output or ()),
             idempotency_key=key,
             cache="off" if no_cache else cache,
-            **given(team=team, seed=seed, priority=priority, max_attempts=max_attempts, time_limit_seconds=time_limit),
+            **given(team=team, seed=seed, gpus=gpus, priority=priority),
+            **given(max_attempts=max_attempts, time_limit_seconds=time_limit),
         )
         if job.get("cached_from"):
             session.show(job, lambda: fields(job_facts(job)))
         elif watch:
             session.note(f"Job {job['id']} is queued on {job['queue']}.")
+            if job["waiting_for"]:
+                session.note(f"It waits for {job['waiting_for']}.")
             watch_job(session, client, job["id"])
         else:
             session.show(job, lambda: fields(job_facts(job)))

@@ -27,6 +27,7 @@ class JobView:
         self._progress = Progress(*columns, console=self._console, transient=True, disable=not live)
         self._task = self._progress.add_task("waiting", total=None, message="")
         self._state = ""
+        self._waiting_for = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -55,6 +56,10 @@ class JobView:
             self._state = job["state"]
             place = f" on {job['owner']}" if job.get("owner") else ""
             self._console.print(safe(f"{job['operation']}: {job['state']}{place}"))
+        if (job.get("waiting_for") or "") != self._waiting_for:
+            self._waiting_for = job.get("waiting_for") or ""
+            if self._waiting_for:
+                self._console.print(safe(f"{job['operation']}: waiting for {self._waiting_for}"), soft_wrap=True)
         self._progress.update(self._task, description=safe(job["operation"]))
 
     def _line(self, event: Mapping[str, Any], text: str) -> None:

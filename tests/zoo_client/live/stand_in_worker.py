@@ -23,7 +23,7 @@ from zoo_sdk.messages import (
     OutputReport,
     WorkerRegistration,
 )
-from zoo_sdk.operations import OperationParams, OperationSpec, Port
+from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import FailureCause, LineageRole, Precision, RepositoryKind, StrategyKind
 
 
@@ -46,6 +46,7 @@ DISTILL = OperationSpec(
         Port(name="data", kind=RepositoryKind.DATASET, role=LineageRole.TRAINED_ON, required=False),
     ),
     outputs=(Port(name="model", formats=("safetensors",)),),
+    resources=Resources(max_gpus=4),
     strategy=StrategyKind.DISTILLATION,
     method="kd",
 )

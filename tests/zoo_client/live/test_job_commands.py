@@ -104,6 +104,22 @@ def test_the_same_key_answers_the_same_job(admin: Zoo, worker: StandInWorker, mo
     assert submit(admin, models, "--key", "once")["id"] == first["id"]
 
 
+def test_a_job_can_ask_for_gpus_and_says_that_no_worker_has_them(
+    admin: Zoo, worker: StandInWorker, models: tuple[str, str]
+) -> None:
+    job = submit(admin, models, "--gpus", "2")
+    assert (job["gpus"], job["queue"]) == (2, "stand.gpu")
+    shown = admin("jobs", "show", job["id"])
+    words = "a worker that offers stand.distill v1 with 2 GPUs: none that is alive has any"
+    assert job["waiting_for"] == words
+    assert f"waiting for  {words}" in " ".join(shown.out.split(" "))
+    refused = admin("submit", DISTILL.name, "--student", models[0], "--teacher", models[1], "--gpus", "9")
+    assert refused.code == 2
+    assert "stand.distill can use 4 at most" in refused.err
+    assert "0 to 4: --gpus N" in admin("operations", "show", DISTILL.name).out
+    assert "GPUs" in admin("workers").out
+
+
 def test_parameters_of_a_file_are_overridden_by_options(
     admin: Zoo, worker: StandInWorker, models: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ class JobBody(_Body):
     """A job.  ``started_at`` is the start of its newest attempt; ``result`` the version that it made.
 
     ``cached_from``: the equal job whose result it took from the result cache, instead of being run.
+    ``waiting_for``: what has to come before any worker can take it (a living worker, or one with so many GPUs).
     """
 
     id: UUID
@@ -50,7 +51,9 @@ class JobBody(_Body):
     attempt: int
     max_attempts: int
     priority: int
+    gpus: int
     queue: str
+    waiting_for: str | None
     owner: str | None
     lease_until: datetime | None
     available_at: datetime
@@ -141,10 +144,14 @@ class RunningJobBody(_Body):
 
 
 class WorkerBody(_Body):
-    """A worker.  ``running`` lists the jobs that the caller may see; ``busy`` counts all."""
+    """A worker.  ``gpus``: the names of those that it gives to jobs.
+
+    ``running`` lists the jobs that the caller may see; ``busy`` counts all.
+    """
 
     name: str
     queues: list[str]
+    gpus: list[str]
     operations: list[str]
     registered_at: datetime
     last_seen_at: datetime

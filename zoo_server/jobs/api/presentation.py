@@ -21,8 +21,8 @@ from zoo_server.jobs.models import Job, JobAttempt, JobEvent, Operation, Worker
 from zoo_server.jobs.selectors import facts_of
 
 
-def job_body(job: Job, result: Version | None) -> JobBody:
-    """The job with its result (a job from ``with_details``)."""
+def job_body(job: Job, result: Version | None, waiting_for: str | None) -> JobBody:
+    """The job with its result, and what it waits for (a job from ``with_details``)."""
     return JobBody(
         id=job.pk,
         team=job.team.name,
@@ -44,7 +44,9 @@ def job_body(job: Job, result: Version | None) -> JobBody:
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         priority=job.priority,
+        gpus=job.gpus,
         queue=job.queue,
+        waiting_for=waiting_for,
         owner=job.owner.name if job.owner else None,
         lease_until=job.lease_until,
         available_at=job.available_at,
@@ -119,6 +121,7 @@ def worker_body(worker: Worker, *, visible_teams: Container[object] | None) -> W
     return WorkerBody(
         name=worker.name,
         queues=worker.queues,
+        gpus=worker.gpus,
         operations=[str(operation) for operation in worker.operations.all()],
         registered_at=worker.registered_at,
         last_seen_at=worker.last_seen_at,

@@ -18,6 +18,7 @@ from zoo_server.jobs.requests import JobSubmission
 from zoo_server.jobs.selectors import EVENT_KINDS, JobFilters
 from zoo_server.jobs.services.outcomes import cancel_job, retry_job
 from zoo_server.jobs.services.submission import submit_job
+from zoo_server.jobs.supply import waiting_for
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.pagination import Order, keyset_page
 from zoo_server.rest.principals import principal_of
@@ -87,8 +88,8 @@ class JobListView(JobsView):
         cursor, limit = query.pop("cursor"), query.pop("limit")
         rows = selectors.filtered_jobs(principal=principal_of(request), filters=JobFilters(**query))
         page = keyset_page(rows, [Order("id", descending=True)], cursor=cursor, limit=limit)
-        results = selectors.results_of(page.rows)
-        jobs = [presentation.job_body(job, results.get(job.pk)) for job in page.rows]
+        results, waiting = selectors.results_of(page.rows), waiting_for(page.rows)
+        jobs = [presentation.job_body(job, results.get(job.pk), waiting.get(job.pk)) for job in page.rows]
         return answer(bodies.JobPage(results=jobs, next=page.next_cursor))
 
     @extend_schema(
@@ -189,4 +190,5 @@ class WorkerListView(JobsView):
 def described(job: Job) -> bodies.JobBody:
     """The job's body, as the job is now."""
     found = selectors.with_details(Job.objects.filter(pk=job.pk)).get()
-    return presentation.job_body(found, selectors.results_of([found]).get(found.pk))
+    result, waiting = selectors.results_of([found]).get(found.pk), waiting_for([found]).get(found.pk)
+    return presentation.job_body(found, result, waiting)

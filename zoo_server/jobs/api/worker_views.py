@@ -72,9 +72,10 @@ class ClaimView(WorkerView):
 
     @extend_schema(request=ClaimRequest, responses=Assignment)
     def post(self, request: Request, job_id: UUID) -> Response:
-        """Claim it; 409 (`not-claimable`, `operation-not-offered`, `unknown-worker`) means: drop the message."""
+        """Claim it; 409 `gpus-needed`: with so many GPUs set aside; any other 409: drop the message."""
         claim = parsed(ClaimRequest, request)
-        job = claim_job(principal=principal_of(request), job_id=job_id, worker_name=claim.worker)
+        principal = principal_of(request)
+        job = claim_job(principal=principal, job_id=job_id, worker_name=claim.worker, gpus=claim.gpus)
         return answer(assignment_of(job))
 
 

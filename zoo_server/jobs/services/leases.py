@@ -11,7 +11,7 @@ from django.db.models.expressions import Value
 from django.db.models.functions import Now
 
 from zoo_sdk.errors import Conflict, NotFound
-from zoo_sdk.messages import HeartbeatReply
+from zoo_sdk.messages import GPUS_NEEDED, HeartbeatReply
 from zoo_sdk.vocabulary import FailureCause, JobState
 from zoo_server.jobs.models import Job, JobAttempt, JobDispatch, Worker
 from zoo_server.jobs.services.attempts import check_fence, close_attempt, fenced, lease_lost, locked_job
@@ -47,10 +47,19 @@ class OperationNotOffered(Conflict):
     code = "operation-not-offered"
 
 
-def claim_job(*, principal: Principal, job_id: UUID, worker_name: str) -> Job:
+class GpusNeeded(Conflict):
+    """The job needs more GPUs than the worker has set aside: set them aside, and claim again."""
+
+    code = GPUS_NEEDED
+
+
+def claim_job(*, principal: Principal, job_id: UUID, worker_name: str, gpus: int = 0) -> Job:
     """Give the job to the worker: one compare-and-set, so exactly one of many claimers gets it.
 
+    ``gpus``: how many the worker has set aside for it.
+
     Raises:
+        GpusNeeded: it could have the job, with more GPUs.
         NotFound: there is no such job.
         UnknownWorker: the name is not registered by the token's user; register, then claim again.
         OperationNotOffered: the worker did not register this operation version.
@@ -68,7 +77,11 @@ def claim_job(*, principal: Principal, job_id: UUID, worker_name: str) -> Job:
     with transaction.atomic():
         # Conditions on the row's own columns only: PostgreSQL re-checks just those after waiting for another claimer.
         due = Job.objects.filter(
-            pk=job_id, state=JobState.QUEUED, available_at__lte=Now(), cancel_requested_at__isnull=True
+            pk=job_id,
+            state=JobState.QUEUED,
+            available_at__lte=Now(),
+            cancel_requested_at__isnull=True,
+            gpus__lte=gpus,
         )
         claimed = due.update(
             state=JobState.RUNNING,
@@ -79,7 +92,7 @@ def claim_job(*, principal: Principal, job_id: UUID, worker_name: str) -> Job:
             progress={},
         )
         if not claimed:
-            raise _not_claimable(job_id)
+            raise _refusal(job_id, gpus)
         job = Job.objects.select_related("operation", "team", "owner", "created_by").get(pk=job_id)
         JobAttempt.objects.create(job=job, number=job.attempt, worker=worker, worker_name=worker.name)
         JobDispatch.objects.filter(job_id=job_id).delete()
@@ -87,8 +100,15 @@ def claim_job(*, principal: Principal, job_id: UUID, worker_name: str) -> Job:
     return job
 
 
-def _not_claimable(job_id: UUID) -> NotClaimable:
+def _refusal(job_id: UUID, gpus: int) -> Conflict:
     job = Job.objects.get(pk=job_id)
+    is_due = job.state == JobState.QUEUED and job.available_at <= database_now()
+    if is_due and job.cancel_requested_at is None and job.gpus > gpus:
+        return GpusNeeded(
+            f"Job {job_id} needs {job.gpus} GPUs; the worker has set {gpus} aside.",
+            hint="Set so many aside and claim again, or leave it to a larger worker.",
+            facts={"gpus": job.gpus},
+        )
     facts = {"state": job.state, "attempt": job.attempt, "available_at": job.available_at.isoformat()}
     why = "not due yet" if job.state == JobState.QUEUED else f"{job.state} at attempt {job.attempt}"
     return NotClaimable(f"Job {job_id} cannot be claimed: it is {why}.", hint="Drop the message.", facts=facts)

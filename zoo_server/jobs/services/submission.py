@@ -20,6 +20,7 @@ from zoo_server.jobs.models import IdempotencyKey, Job, JobDispatch, JobInput, O
 from zoo_server.jobs.requests import JobSubmission
 from zoo_server.jobs.result_cache import CachedResult, cached_results, look_up
 from zoo_server.jobs.selectors import newest_operations
+from zoo_server.jobs.services.devices import gpus_fault, gpus_of
 from zoo_server.jobs.services.dispatch import ring_after_commit
 from zoo_server.jobs.services.faults import Fault, InvalidSubmission, known_names
 from zoo_server.jobs.services.idempotency import check_key, job_of_key
@@ -42,6 +43,7 @@ class SubmissionPlan:
     faults: list[Fault] = field(default_factory=list)
     inputs: list[ChosenInput] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
+    gpus: int = 0
     team: Team | None = None
     outputs: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class SubmissionPlan:
     def work(self) -> Work:
         """What is to be computed, for the result cache."""
         target = next(iter(self.outputs.values()), None)
-        return Work(self.operation, self.params, self.submission.seed, self.inputs, target)
+        return Work(self.operation, self.params, self.submission.seed, self.inputs, target, self.gpus)
 
 
 def submit_job(
@@ -123,6 +125,9 @@ def plan_submission(*, principal: Principal, submission: JobSubmission) -> Submi
     plan.faults += faults
     plan.inputs, faults = choose_inputs(principal=principal, manifest=manifest, requested=submission.inputs_by_port())
     plan.faults += faults
+    plan.gpus = gpus_of(manifest, submission.gpus)
+    fault = gpus_fault(manifest, submission.gpus)
+    plan.faults += [fault] if fault else []
     target = _output_target(plan)
     plan.team = _team_of(plan, target)
     _check_target(plan, target)
@@ -233,6 +238,7 @@ def _write(plan: SubmissionPlan, idempotency_key: str | None, digest: str) -> Jo
         "operation": str(plan.operation),
         "inputs": [f"{item.port.name}: {item.version}" for item in plan.inputs],
         "outputs": plan.outputs,
+        "gpus": plan.gpus,
     }
     record_event(actor=plan.principal, action="job.submitted", subject=job, team=job.team.name, details=details)
     if found is not None:
@@ -254,7 +260,8 @@ def _write_job(plan: SubmissionPlan, work_digest: str) -> Job:
         outputs=plan.outputs,
         tags=plan.tags,
         work_digest=work_digest,
-        queue=manifest.queue,
+        gpus=plan.gpus,
+        queue=manifest.queue_for(plan.gpus),
         priority=submission.priority,
         max_attempts=submission.max_attempts,
         time_limit_seconds=submission.time_limit_seconds or manifest.resources.time_limit_seconds,

@@ -76,8 +76,10 @@ def register_worker(*, principal: Principal, registration: WorkerRegistration) -
             )
         Worker.objects.filter(pk=worker.pk).update(
             queues=list(registration.queues),
+            gpus=storable(list(registration.gpus)),
             environment=storable(registration.environment),
             environment_digests=registration.environment_digests,
+            gpu_environment_digests=registration.gpu_environment_digests,
             last_seen_at=Now(),
         )
         before = set(worker.operations.values_list("pk", flat=True))

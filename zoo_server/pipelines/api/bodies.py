@@ -82,8 +82,8 @@ class EdgeBody(_Body):
 class PlannedStepBody(_Body):
     """A step instance as it would run.
 
-    ``available``: a worker that offers its operation is alive; ``cached``: the version that the result cache has;
-    ``left_out``: it is not needed, because an input was given in its place.
+    ``available``: a worker that can run it is alive, else ``waiting_for`` says what is missing; ``cached``: the version
+    that the result cache has; ``left_out``: it is not needed, because an input was given in its place.
     """
 
     key: str
@@ -92,8 +92,10 @@ class PlannedStepBody(_Body):
     operation: str
     operation_version: int
     available: bool
+    waiting_for: str | None
     params: dict[str, Any]
     seed: int
+    gpus: int
     inputs: list[StepInputBody]
     model: str | None
     gates: list[str]
@@ -124,10 +126,12 @@ class PlanBody(_Body):
 
 
 class StepJobBody(_Body):
-    """The job of a step, in short."""
+    """The job of a step, in short.  ``waiting_for``: what has to come before any worker can take it."""
 
     id: UUID
     state: JobState
+    gpus: int
+    waiting_for: str | None
     attempt: int
     progress: dict[str, Any]
     cause: str | None

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
 from zoo_server.jobs.api.bodies import JobErrorBody
 from zoo_server.jobs.api.presentation import mlflow_url
+from zoo_server.jobs.supply import waiting_for
 from zoo_server.pipelines.api import bodies
 from zoo_server.pipelines.models import Pipeline, PipelineStep
 from zoo_server.pipelines.recipes.expansion import models_of
@@ -74,9 +76,11 @@ def _planned_step(plan: RecipePlan, step: PlannedStep, given: Mapping[str, str])
         coordinates=spec.coordinates,
         operation=spec.operation,
         operation_version=operation.version,
-        available=spec.operation in plan.available,
+        available=not step.waiting_for,
+        waiting_for=step.waiting_for or None,
         params=spec.params,
         seed=spec.seed,
+        gpus=step.gpus,
         inputs=_inputs(spec, given),
         model=f"{plan.prepared.team.name}/{spec.model}" if spec.model else None,
         gates=[str(gate) for gate in spec.gates],
@@ -115,11 +119,12 @@ def pipeline_detail_body(pipeline: Pipeline, edges: Iterable[tuple[str, str, Any
     for step in steps:
         counts[step.state] = counts.get(step.state, 0) + 1
     given = {item.name: str(item.version) for item in pipeline.inputs.all()}
+    waiting = waiting_for(step.job for step in steps if step.job is not None)
     return bodies.PipelineDetailBody(
         **_fields(pipeline, counts, {step.key: step for step in steps}),
         recipe=pipeline.recipe,
         recipe_file=pipeline.recipe_file,
-        steps=[step_body(step, team=pipeline.team.name, given=given) for step in steps],
+        steps=[step_body(step, team=pipeline.team.name, given=given, waiting=waiting) for step in steps],
         edges=[bodies.EdgeBody(source=source, target=target, kind=kind) for source, target, kind in edges],
     )
 
@@ -173,8 +178,10 @@ def _versions(alternatives: Sequence[Sequence[str]], steps: Mapping[str, Pipelin
     return []
 
 
-def step_body(step: PipelineStep, *, team: str, given: Mapping[str, str]) -> bodies.StepBody:
-    """One step with its job and result."""
+def step_body(
+    step: PipelineStep, *, team: str, given: Mapping[str, str], waiting: Mapping[UUID, str]
+) -> bodies.StepBody:
+    """One step with its job and result.  ``waiting``: by job, what it waits for."""
     spec = StepInstance.model_validate(step.spec)
     return bodies.StepBody(
         key=step.key,
@@ -188,7 +195,7 @@ def step_body(step: PipelineStep, *, team: str, given: Mapping[str, str]) -> bod
         seed=spec.seed,
         inputs=_inputs(spec, given),
         model=f"{team}/{spec.model}" if spec.model else None,
-        job=_job(step),
+        job=_job(step, waiting),
         result=str(step.result) if step.result else None,
         gates=[bodies.GateBody.model_validate({k: v for k, v in gate.items() if k != "run"}) for gate in step.gates],
         started_at=step.started_at,
@@ -196,13 +203,15 @@ def step_body(step: PipelineStep, *, team: str, given: Mapping[str, str]) -> bod
     )
 
 
-def _job(step: PipelineStep) -> bodies.StepJobBody | None:
+def _job(step: PipelineStep, waiting: Mapping[UUID, str]) -> bodies.StepJobBody | None:
     job = step.job
     if job is None:
         return None
     return bodies.StepJobBody(
         id=job.pk,
         state=job.state,
+        gpus=job.gpus,
+        waiting_for=waiting.get(job.pk),
         attempt=job.attempt,
         progress=job.progress,
         cause=job.cause or None,

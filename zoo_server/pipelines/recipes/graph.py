@@ -57,7 +57,10 @@ class BoundGate(_Record):
 
 
 class StepInstance(_Record):
-    """One instance of a step: everything that its job needs but the versions that other steps have yet to make."""
+    """One instance of a step: everything that its job needs but the versions that other steps have yet to make.
+
+    ``gpus``: how many it asks for; None: as many as its operation needs.
+    """
 
     key: str
     name: str
@@ -65,6 +68,7 @@ class StepInstance(_Record):
     operation: str
     params: dict[str, Any]
     seed: int
+    gpus: int | None = None
     inputs: dict[str, tuple[BoundInput, ...]]
     gates: tuple[BoundGate, ...] = ()
     model: str | None = None

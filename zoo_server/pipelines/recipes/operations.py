@@ -7,16 +7,19 @@ from itertools import islice
 
 from zoo_sdk.operations import OperationManifest, Port
 from zoo_sdk.vocabulary import RepositoryKind
+from zoo_server.jobs.services.devices import gpus_fault
 from zoo_server.jobs.services.faults import known_names
 from zoo_server.jobs.services.parameters import check_params
-from zoo_server.pipelines.recipes.faults import FaultList, Key
+from zoo_server.pipelines.recipes.faults import FaultList, Key, dotted
 from zoo_server.pipelines.recipes.references import RecipeReference, Root, looks_like_reference
 from zoo_server.pipelines.recipes.schema import Binding, Recipe, Step
 from zoo_server.pipelines.recipes.settings import (
     Point,
     Settings,
     combinations,
+    gpus_of,
     limit_of,
+    resolve,
     resolve_params,
     seed_of,
     weight_of,
@@ -214,6 +217,7 @@ def check_parameters(offered: OfferedSteps, settings: Settings, limit: int, faul
             at = Point(settings, point)
             _check_params(name, step, manifest, at, wrong, found)
             _check_numbers(name, step, at, found)
+            _check_gpus(name, step, manifest, at, found)
             for item in found.found:
                 if (item.key, item.message) not in told:
                     told.add((item.key, item.message))
@@ -257,6 +261,18 @@ def _parts(path: str, value: object) -> Iterator[str | int]:
         else:
             value = value.get(part) if isinstance(value, dict) else None
             yield part
+
+
+def _check_gpus(name: str, step: Step, manifest: OperationManifest, at: Point, faults: FaultList) -> None:
+    """Note a number of GPUs that the operation cannot use, at the place where it was written."""
+    base: Key = ("steps", name)
+    gpus = gpus_of(base, step, at, faults)
+    fault = gpus_fault(manifest, gpus) if gpus is not None else None
+    if fault is not None:
+        key: Key = (*base, "gpus")
+        written = resolve(step.gpus, key, at, faults).place_of(key, key)
+        told = fault.message if written == key else f"{fault.message}, as {dotted(key)}"
+        faults.add(written, told, fault.value, fault.allowed)
 
 
 def _check_numbers(name: str, step: Step, at: Point, faults: FaultList) -> None:

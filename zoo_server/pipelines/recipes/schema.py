@@ -17,6 +17,7 @@ from pydantic import (
 from zoo_sdk.errors import UnknownName
 from zoo_sdk.measures import find_measure
 from zoo_sdk.names import Name
+from zoo_sdk.operations import MAX_GPUS
 from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.jobs.requests import MAX_INPUTS_PER_PORT
 from zoo_server.jobs.services.stored import storable
@@ -36,6 +37,7 @@ MAX_LAYERS = 10
 MAX_AXIS_VALUE = 100
 MAX_VALUE_BYTES = 64 * 1024
 LARGEST_SEED = 2**63 - 1
+GPUS_WORDS = f"a whole number from 0 to {MAX_GPUS}"
 
 RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,53}[a-z0-9])?$")]
 StepName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?$")]
@@ -76,6 +78,19 @@ def _seed_or_reference(value: Any) -> int | RecipeReference:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
         raise ValueError(f"must be a whole number from 0 to {LARGEST_SEED} or ${{axes.NAME}}")
     return value
+
+
+def _gpus_or_reference(value: Any) -> int | RecipeReference | None:
+    if looks_like_reference(value):
+        return parse_reference(value, roots=SETTINGS)
+    if value is not None and not is_gpus(value):
+        raise ValueError(f"must be {GPUS_WORDS}, or ${{values.NAME}}")
+    return value
+
+
+def is_gpus(value: Any) -> bool:
+    """Whether it is a number of GPUs."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_GPUS
 
 
 def _small(value: Any) -> Any:
@@ -251,6 +266,7 @@ class Step(_Strict):
         default_factory=list, description="Merged from left to right: later keys win."
     )
     seed: Annotated[Any, BeforeValidator(_seed_or_reference)] = 0
+    gpus: Annotated[Any, BeforeValidator(_gpus_or_reference)] = None
     for_each: list[PartName] = Field(default_factory=list, max_length=10)
     needs: list[StepName] = Field(default_factory=list, max_length=50)
     model: Name | None = None

@@ -15,7 +15,17 @@ from zoo_server.pipelines.recipes.references import (
     member_of,
     parse_reference,
 )
-from zoo_server.pipelines.recipes.schema import LARGEST_SEED, Binding, Gate, Recipe, Step, check_axis, check_value
+from zoo_server.pipelines.recipes.schema import (
+    GPUS_WORDS,
+    LARGEST_SEED,
+    Binding,
+    Gate,
+    Recipe,
+    Step,
+    check_axis,
+    check_value,
+    is_gpus,
+)
 
 MAX_PARAMETERS = 200
 """How many parameters one layer may have; merging them for each point of the matrix takes time."""
@@ -228,6 +238,12 @@ def seed_of(base: Key, step: Step, at: Point, faults: FaultList) -> int:
     return value if isinstance(value, int) else 0
 
 
+def gpus_of(base: Key, step: Step, at: Point, faults: FaultList) -> int | None:
+    """How many GPUs the step at ``base`` asks for; None: it does not say, or it is wrong."""
+    value: int | None = _checked(step.gpus, (*base, "gpus"), at, faults)
+    return value
+
+
 def weight_of(base: Key, binding: Binding, at: Point, faults: FaultList) -> float | None:
     """The weight of the input at ``base``."""
     value: float | None = _checked(binding.weight, (*base, "weight"), at, faults)
@@ -248,6 +264,8 @@ def _checked(value: Any, key: Key, at: Point, faults: FaultList) -> Any:
     numeric = isinstance(found, int | float) and not isinstance(found, bool)
     if kind == "seed":
         right, allowed = isinstance(found, int) and numeric and 0 <= found <= LARGEST_SEED, "a whole number, at least 0"
+    elif kind == "gpus":
+        right, allowed = is_gpus(found), GPUS_WORDS
     elif kind == "weight":
         right, allowed = numeric and found > 0, "a number greater than 0"
     else:
@@ -255,4 +273,4 @@ def _checked(value: Any, key: Key, at: Point, faults: FaultList) -> Any:
     if not right:
         faults.add(resolved.place_of(key, key), f"{found!r} is not {allowed}, as {dotted(key)}", found, allowed)
         return None
-    return found if kind == "seed" else float(found)
+    return found if kind in {"seed", "gpus"} else float(found)

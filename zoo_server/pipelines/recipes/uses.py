@@ -73,7 +73,7 @@ def uses_of_settings(name: str, step: Step) -> Iterator[Use]:
             except ValueError:
                 continue  # said where parameters are resolved
         places.append((key, value))
-    places.append(((*base, "seed"), step.seed))
+    places += [((*base, "seed"), step.seed), ((*base, "gpus"), step.gpus)]
     for index, gate in enumerate(step.gates):
         places.append(((*base, "gates", index, gate.rule), gate.limit))
     for port, bindings in step.inputs.items():

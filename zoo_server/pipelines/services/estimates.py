@@ -27,11 +27,23 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A job that ran to its end.  ``datasets``: the versions of data sets that went in."""
+class Likeness:
+    """What of a job decides how long it takes.  ``datasets``: the versions of data sets that go in."""
 
     params: Mapping[str, Any]
     datasets: frozenset[UUID]
+    gpus: int = 0
+
+    def distance(self, other: "Likeness") -> tuple[bool, bool, int]:
+        """How far two jobs are from each other: another number of GPUs, other data, so many other parameters."""
+        return (self.gpus != other.gpus, self.datasets != other.datasets, _different(self.params, other.params))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A job that ran to its end."""
+
+    job: Likeness
     seconds: float
 
 
@@ -56,21 +68,23 @@ class History:
         for job in rows:
             if job.started_at is not None and job.finished_at is not None:
                 seconds = (job.finished_at - job.started_at).total_seconds()
-                self._runs[job.operation.name].append(_Run(job.params, frozenset(datasets[job.pk]), seconds))
+                likeness = Likeness(job.params, frozenset(datasets[job.pk]), job.gpus)
+                self._runs[job.operation.name].append(_Run(likeness, seconds))
 
-    def estimate(self, *, operation: str, params: Mapping[str, Any], datasets: frozenset[UUID]) -> Estimate:
-        """The median of the nearest jobs: same data before other data, then the fewest different parameters.
+    def estimate(self, operation: str, job: Likeness) -> Estimate:
+        """The median of the nearest jobs: as many GPUs before others, the same data before other data, then the fewest
+        different parameters.
 
         Time is taken to grow with the number of epochs.
         """
         runs = self._runs[operation]
         if not runs:
             return UNKNOWN
-        distances = [(run.datasets != datasets, _different(run.params, params)) for run in runs]
+        distances = [run.job.distance(job) for run in runs]
         nearest = min(distances)
         near = [run for run, distance in zip(runs, distances, strict=True) if distance == nearest]
-        seconds = median(run.seconds * _passes(params) / _passes(run.params) for run in near)
-        return Estimate(round(seconds, 1), _basis(near, params, nearest))
+        seconds = median(run.seconds * _passes(job.params) / _passes(run.job.params) for run in near)
+        return Estimate(round(seconds, 1), _basis(near, job.params, nearest))
 
 
 def _different(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
@@ -83,10 +97,11 @@ def _passes(params: Mapping[str, Any]) -> float:
     return float(passes) if isinstance(passes, int | float) and passes > 0 else 1.0
 
 
-def _basis(near: Sequence[_Run], params: Mapping[str, Any], distance: tuple[bool, int]) -> str:
+def _basis(near: Sequence[_Run], params: Mapping[str, Any], distance: tuple[bool, bool, int]) -> str:
     text = "1 job" if len(near) == 1 else f"{len(near)} jobs"
-    other_data, different = distance
+    other_gpus, other_data, different = distance
+    text += " with another number of GPUs" if other_gpus else ""
     text += " on other data" if other_data else ""
     text += f" with {different} other parameter{'s' if different > 1 else ''}" if different else ""
-    scaled = any(_passes(run.params) != _passes(params) for run in near)
+    scaled = any(_passes(run.job.params) != _passes(params) for run in near)
     return text + (", scaled by epochs" if scaled else "")

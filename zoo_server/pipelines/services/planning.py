@@ -9,12 +9,13 @@ from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.catalog.models import Version
 from zoo_server.jobs.requests import InputRequest
-from zoo_server.jobs.selectors import operations_with_workers
+from zoo_server.jobs.services.devices import gpus_of
 from zoo_server.jobs.services.parameters import with_defaults
 from zoo_server.jobs.services.submission import cached_result
+from zoo_server.jobs.supply import shortages
 from zoo_server.pipelines.recipes.graph import BoundInput, StepInstance
 from zoo_server.pipelines.requests import RecipeRequest
-from zoo_server.pipelines.services.estimates import Estimate, History
+from zoo_server.pipelines.services.estimates import Estimate, History, Likeness
 from zoo_server.pipelines.services.preparing import PreparedRecipe, prepare
 from zoo_server.pipelines.services.submissions import artifact_of, measured_port, submission_of
 from zoo_server.rest.principals import Principal
@@ -22,22 +23,26 @@ from zoo_server.rest.principals import Principal
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step instance, its result if there is one already, and what it would cost."""
+    """A step instance, its result if there is one already, and what it would cost.
+
+    ``waiting_for``: what has to come before any worker can take its job; empty if one could.
+    """
 
     instance: StepInstance
+    gpus: int
+    waiting_for: str
     cached: Version | None
     estimate: Estimate
 
 
 @dataclass(frozen=True)
 class RecipePlan:
-    """What would happen.  ``available``: the operations that a living worker offers."""
+    """What would happen."""
 
     prepared: PreparedRecipe
     set_name: str | None
     recipe_digest: str
     steps: list[PlannedStep]
-    available: frozenset[str]
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -89,19 +94,16 @@ def plan_recipe(*, principal: Principal, request: RecipeRequest) -> RecipePlan:
     operations = {step.operation for step in prepared.graph.steps}
     history = History(principal=principal, operations=operations)
     outlook = _Outlook(principal, request, prepared)
+    gpus = {step.key: gpus_of(prepared.manifests[step.operation], step.gpus) for step in prepared.graph.steps}
+    missing = shortages((prepared.operations[step.operation], gpus[step.key]) for step in prepared.graph.steps)
     steps = []
     for step in prepared.graph.steps:
         cached = outlook.cached(step)
         params = with_defaults(schema := prepared.manifests[step.operation].params_schema, step.params, schema)
-        estimate = history.estimate(operation=step.operation, params=params, datasets=_datasets(prepared, step))
-        steps.append(PlannedStep(step, cached, estimate))
-    return RecipePlan(prepared, request.set, digest_of_recipe(request.recipe), steps, _available(operations))
-
-
-def _available(operations: set[str]) -> frozenset[str]:
-    """Those of the operations for which somebody is there to work."""
-    rows = operations_with_workers().filter(name__in=operations)
-    return frozenset(row.name for row in rows if any(getattr(worker, "alive", False) for worker in row.workers.all()))
+        likeness = Likeness(params, _datasets(prepared, step), gpus[step.key])
+        waiting_for = missing.get((prepared.operations[step.operation].pk, gpus[step.key]), "")
+        steps.append(PlannedStep(step, gpus[step.key], waiting_for, cached, history.estimate(step.operation, likeness)))
+    return RecipePlan(prepared, request.set, digest_of_recipe(request.recipe), steps)
 
 
 def _datasets(prepared: PreparedRecipe, step: StepInstance) -> frozenset[UUID]:

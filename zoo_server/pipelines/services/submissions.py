@@ -25,6 +25,7 @@ def submission_of(
             "params": step.params,
             "outputs": {manifest.outputs[0].name: f"{team}/{step.model}"} if step.model else {},
             "seed": step.seed,
+            "gpus": step.gpus,
             "cache": cache,
             "priority": priority,
             "max_attempts": step.max_attempts,

@@ -7,14 +7,14 @@ from zoo_torch.ports import INIT, TRAINING_DATA
 
 SLIM_SUPERNET = OperationSpec(
     name="torch.slim_supernet",
-    version=1,
+    version=2,
     summary="Train a slimmable supernet by the sandwich rule: one set of weights for many widths "
     "(Yu and Huang 2019, arXiv 1903.05134).",
     params=SlimSupernetParams,
     implementation="zoo_torch.autoslim.supernet:run",
     inputs=(TRAINING_DATA, INIT),
     outputs=(Port(name="model", formats=("safetensors",)),),
-    resources=Resources(memory_gib=4),
+    resources=Resources(memory_gib=4, max_gpus=1),
     deterministic=True,
     strategy=StrategyKind.TRAINING,
     method="slimmable",
@@ -22,7 +22,7 @@ SLIM_SUPERNET = OperationSpec(
 
 SLIM_SEARCH = OperationSpec(
     name="torch.slim_search",
-    version=1,
+    version=2,
     summary="Search a supernet greedily for the best network within each number of operations "
     "(AutoSlim, Yu and Huang 2019, arXiv 1903.11728).",
     params=SlimSearchParams,
@@ -42,7 +42,7 @@ SLIM_SEARCH = OperationSpec(
         ),
     ),
     outputs=(Port(name="model", formats=("safetensors", "json")),),
-    resources=Resources(memory_gib=4, time_limit_seconds=7 * 24 * 3600),
+    resources=Resources(memory_gib=4, max_gpus=1, time_limit_seconds=7 * 24 * 3600),
     deterministic=True,
     strategy=StrategyKind.PRUNING,
     method="autoslim",
@@ -50,7 +50,7 @@ SLIM_SEARCH = OperationSpec(
 
 SLIM_RETRAIN = OperationSpec(
     name="torch.slim_retrain",
-    version=1,
+    version=2,
     summary="Train a network that torch.slim_search found, from scratch or from the supernet's weights.",
     params=SlimRetrainParams,
     implementation="zoo_torch.autoslim.retraining:run",
@@ -71,7 +71,7 @@ SLIM_RETRAIN = OperationSpec(
         TRAINING_DATA,
     ),
     outputs=(Port(name="model", formats=("safetensors",)),),
-    resources=Resources(memory_gib=4),
+    resources=Resources(memory_gib=4, max_gpus=1),
     deterministic=True,
     strategy=StrategyKind.TRAINING,
     method="autoslim_retrain",

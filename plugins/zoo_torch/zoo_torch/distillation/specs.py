@@ -1,13 +1,13 @@
 """What distillation can do, as data: importing it imports no framework."""
 
-from zoo_sdk.operations import OperationSpec, Port, Resources
+from zoo_sdk.operations import MAX_GPUS, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, StrategyKind
 from zoo_torch.distillation.params import DistillParams
 from zoo_torch.ports import TRAINING_DATA
 
 DISTILL = OperationSpec(
     name="torch.distill",
-    version=2,
+    version=3,
     summary="Train a student to reproduce one or several frozen teachers: their answers, or hidden layers.",
     params=DistillParams,
     implementation="zoo_torch.distillation.operation:run",
@@ -29,7 +29,7 @@ DISTILL = OperationSpec(
         TRAINING_DATA,
     ),
     outputs=(Port(name="model", formats=("safetensors",)),),
-    resources=Resources(memory_gib=4),
+    resources=Resources(memory_gib=4, max_gpus=MAX_GPUS),
     deterministic=True,
     strategy=StrategyKind.DISTILLATION,
     method="kd",

@@ -7,7 +7,7 @@ from zoo_torch.ports import WEIGHTS
 
 EVALUATE = OperationSpec(
     name="torch.evaluate",
-    version=1,
+    version=2,
     summary="Measure top-1, top-5, loss, size, parameters and MACs of PyTorch weights.",
     params=EvaluateParams,
     implementation="zoo_torch.measuring.evaluate:run",
@@ -20,16 +20,16 @@ EVALUATE = OperationSpec(
             description="Labelled images.",
         ),
     ),
-    resources=Resources(memory_gib=4),
+    resources=Resources(memory_gib=4, max_gpus=1),
     deterministic=True,
 )
 
 BENCHMARK = OperationSpec(
     name="torch.benchmark",
-    version=1,
+    version=2,
     summary="Measure the latency and throughput of PyTorch weights on this worker.",
     params=BenchmarkParams,
     implementation="zoo_torch.measuring.benchmark:run",
     inputs=(Port(name="model", formats=WEIGHTS, measured=True, description="The weights to time."),),
-    resources=Resources(memory_gib=4, time_limit_seconds=3600),
+    resources=Resources(memory_gib=4, max_gpus=1, time_limit_seconds=3600),
 )

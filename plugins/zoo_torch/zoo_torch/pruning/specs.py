@@ -7,7 +7,7 @@ from zoo_torch.pruning.params import PruneParams
 
 PRUNE = OperationSpec(
     name="torch.prune",
-    version=1,
+    version=2,
     summary="Remove the channels that matter least, whole and in all coupled layers; fine-tune if wanted.",
     params=PruneParams,
     implementation="zoo_torch.pruning.operation:run",
@@ -23,7 +23,7 @@ PRUNE = OperationSpec(
         ),
     ),
     outputs=(Port(name="model", formats=("safetensors", "json")),),
-    resources=Resources(memory_gib=4),
+    resources=Resources(memory_gib=4, max_gpus=1),
     deterministic=True,
     strategy=StrategyKind.PRUNING,
     method="l1",

@@ -7,7 +7,7 @@ from zoo_torch.quantization.sensitivity_params import MixedPrecisionParams
 
 MIXED_PRECISION = OperationSpec(
     name="torch.mixed_precision",
-    version=1,
+    version=2,
     summary="Quantise a network without training, and keep the most sensitive layers at more bits or in float "
     "until it is as good as it must be.",
     params=MixedPrecisionParams,
@@ -22,7 +22,7 @@ MIXED_PRECISION = OperationSpec(
         TRAINING_DATA.model_copy(update={"role": LineageRole.CALIBRATED_ON}),
     ),
     outputs=(Port(name="model", formats=("safetensors", "json")),),
-    resources=Resources(memory_gib=4),
+    resources=Resources(memory_gib=4, max_gpus=1),
     deterministic=True,
     strategy=StrategyKind.QUANTIZATION,
     method="mixed_precision",

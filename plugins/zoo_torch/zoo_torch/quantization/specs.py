@@ -1,13 +1,13 @@
 """What quantization-aware training can do, as data: importing it imports no framework."""
 
-from zoo_sdk.operations import OperationSpec, Port, Resources
+from zoo_sdk.operations import MAX_GPUS, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
 from zoo_torch.ports import TRAINING_DATA
 from zoo_torch.quantization.params import EvaluateIntegersParams, QuantizeAwareParams
 
 QUANTIZE_AWARE = OperationSpec(
     name="torch.quantize_aware",
-    version=1,
+    version=2,
     summary="Train a network further while its weights and activations are rounded to 2 to 8 bits with learned steps "
     "(LSQ, Esser et al. 2020), and export the integers.",
     params=QuantizeAwareParams,
@@ -31,7 +31,7 @@ QUANTIZE_AWARE = OperationSpec(
         ),
     ),
     outputs=(Port(name="model", formats=("safetensors", "onnx", "zoo-integer", "torchscript")),),
-    resources=Resources(memory_gib=4),
+    resources=Resources(memory_gib=4, max_gpus=MAX_GPUS),
     deterministic=True,
     strategy=StrategyKind.QUANTIZATION,
     method="lsq",
