@@ -360,9 +360,11 @@ def _watched_writes(allowed: tuple[Path, ...]) -> Iterator[list[str]]:
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         changing = event in _CHANGING_EVENTS or (event == "open" and bool((arguments[2] or 0) & _WRITING_FLAGS))
-        if not changing or not isinstance(arguments[0], str | bytes):
+        # A link changes the folder that it is made in, not what it leads to.
+        changed = arguments[1 if event in {"os.link", "os.symlink"} else 0] if changing else None
+        if not isinstance(changed, str | bytes):
             return
-        path = str(Path(arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]).absolute())
+        path = str(Path(changed.decode() if isinstance(changed, bytes) else changed).absolute())
         if not path.startswith((*roots, "/dev/")) and "__pycache__" not in path:
             found.append(path)
 
