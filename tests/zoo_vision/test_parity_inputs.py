@@ -7,13 +7,21 @@ import pytest
 
 from tests.zoo_vision.samples import PREPROCESSING, npz_digits
 from zoo_vision.datasets import open_split
-from zoo_vision.parity_inputs import ParityInputs, outputs_over, parity_inputs_of, random_parity_inputs
+from zoo_vision.parity_inputs import (
+    ParityInputs,
+    outputs_over,
+    parity_inputs_of,
+    random_parity_inputs,
+    uniform_parity_inputs,
+)
 
 
-@pytest.fixture(params=["random", "data"])
+@pytest.fixture(params=["random", "uniform", "data"])
 def chosen(request: pytest.FixtureRequest, tmp_path: Path) -> ParityInputs:
     if request.param == "random":
         return random_parity_inputs(PREPROCESSING, 70, seed=3)
+    if request.param == "uniform":
+        return uniform_parity_inputs((1, 4, 6), 70, seed=3)
     return parity_inputs_of(open_split(npz_digits(tmp_path), "test"), PREPROCESSING, 70, seed=3)
 
 

@@ -43,6 +43,11 @@ def random_parity_inputs(preprocessing: Preprocessing, samples: int, seed: int) 
     return ParityInputs(partial(_random_batches, preprocessing, samples, seed), "random")
 
 
+def uniform_parity_inputs(shape: tuple[int, ...], samples: int, seed: int) -> ParityInputs:
+    """Numbers from 0 to 1 of the ``shape`` of one sample, for a model that says nothing about its pictures."""
+    return ParityInputs(partial(_uniform_batches, shape, samples, seed), "random")
+
+
 def parity_inputs_of(split: ImageSplit, preprocessing: Preprocessing, samples: int, seed: int) -> ParityInputs:
     """``samples`` pictures drawn from the split with ``seed``."""
     return ParityInputs(partial(_real_batches, split, preprocessing, samples, seed), "data", split.name)
@@ -67,6 +72,12 @@ def outputs_over(
 def _random_batches(preprocessing: Preprocessing, samples: int, seed: int) -> Iterator[NDArray[np.float32]]:
     for start in range(0, samples, BATCH):
         yield random_inputs(preprocessing, min(BATCH, samples - start), seed + start)
+
+
+def _uniform_batches(shape: tuple[int, ...], samples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, samples, BATCH):
+        size = (min(BATCH, samples - start), *shape)
+        yield np.random.default_rng(seed + start).random(size, dtype=np.float32)
 
 
 def _real_batches(
