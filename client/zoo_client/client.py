@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -18,7 +18,7 @@ from zoo_client.errors import Gone
 from zoo_client.jobs import Jobs, Operations, Workers
 from zoo_client.pipelines import Pipelines, Recipes
 from zoo_client.pulling import Pulled, default_folder, pull_version
-from zoo_client.records import Kind, Version
+from zoo_client.records import Kind, SigningKey, Version
 from zoo_client.repositories import Repositories, Versions
 from zoo_client.transfer.digests import Progress, ignore_progress
 from zoo_client.transfer.downloads import CONNECTIONS
@@ -27,6 +27,9 @@ from zoo_client.transfer.uploads import Uploader
 from zoo_client.transfer.wire import Wire
 from zoo_sdk.errors import NotFound
 from zoo_sdk.names import Reference
+
+if TYPE_CHECKING:
+    from zoo_client.trust.store import TrustChange
 
 
 class Client:
@@ -82,6 +85,11 @@ class Client:
         answer: Mapping[str, Any] = self.api.get("")
         return answer
 
+    def keys(self) -> list[SigningKey]:
+        """The public keys that the registry ever signed with, newest first."""
+        answer: list[SigningKey] = self.api.get("keys")["results"]
+        return answer
+
     def repositories(self, kind: Kind) -> Repositories:
         """``models`` or ``datasets`` by name."""
         return self.models if kind == "models" else self.datasets
@@ -112,16 +120,18 @@ class Client:
         connections: int = CONNECTIONS,
         progress: Progress = ignore_progress,
         on_found: Callable[[Version], None] | None = None,
+        on_trust: "Callable[[TrustChange], None] | None" = None,
     ) -> Pulled:
         """Fetch a version into a folder (default ``<name>-<number>``); with ``team/name@3#path`` one artifact of it.
 
-        See :func:`zoo_client.pulling.pull_version` for the errors.
+        What proves the version goes beside it, into ``zoo-provenance``.  The errors are those of
+        :func:`zoo_client.pulling.pull_version`.
         """
         versions, version = self.find(ref, kind)
         if on_found:
             on_found(version)
         exact = version["reference"]
-        return pull_version(
+        pulled = pull_version(
             self.wire,
             version,
             Path(folder) if folder is not None else default_folder(exact, version),
@@ -130,6 +140,24 @@ class Client:
             connections=connections,
             progress=progress,
         )
+        self._keep_proof(versions, exact, pulled.folder, on_trust)
+        return pulled
+
+    def _keep_proof(
+        self, versions: Versions, ref: str, folder: Path, on_trust: "Callable[[TrustChange], None] | None"
+    ) -> None:
+        """Write what proves the version beside it, and learn the registry's keys."""
+        from zoo_client.trust.material import write_material
+        from zoo_client.trust.store import TrustStore
+
+        try:
+            found = versions.attestations(ref, chain=True)
+        except NotFound:  # a registry from before attestations
+            return
+        write_material(folder, found)
+        change = TrustStore().follow(self.api.url, found["keys"])
+        if on_trust:
+            on_trust(change)
 
     def uploader(self, team: str) -> Uploader:
         """Where uploads for a team go, with the journal of unfinished ones in the user's cache folder."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from zoo_client.folders import MANIFEST_NAME
+from zoo_client.folders import MANIFEST_NAME, RESERVED_NAMES
 from zoo_client.identifying import artifacts_in
 from zoo_client.pulling import read_manifest
 from zoo_sdk.artifacts import ArtifactDescription
@@ -62,7 +62,7 @@ def _files_of(source: Path) -> Iterable[LocalFile]:
         for name in sorted(names):
             path = Path(folder) / name
             inside = path.relative_to(source).as_posix()
-            if not name.startswith(".") and inside != MANIFEST_NAME and path.is_file():
+            if not name.startswith(".") and inside.split("/")[0] not in RESERVED_NAMES and path.is_file():
                 yield LocalFile(path, inside)
 
 

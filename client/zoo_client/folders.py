@@ -3,24 +3,27 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from zoo_sdk.attestations import MANIFEST_NAME, PROVENANCE_FOLDER
 from zoo_sdk.errors import Conflict, InvalidInput
 from zoo_sdk.names import checked_path
 
-MANIFEST_NAME = "zoo-manifest.json"
+__all__ = ["MANIFEST_NAME", "RESERVED_NAMES", "check_names", "destination_below"]
+RESERVED_NAMES = frozenset({MANIFEST_NAME, PROVENANCE_FOLDER})
+"""What a pull adds to the model's own files."""
 
 
 def check_names(paths: Iterable[str]) -> None:
     """Refuse a set of file names that cannot be a folder, or that would hide something.
 
     Raises:
-        InvalidInput: an unsafe path, one path twice, a file where another needs a folder, or our own manifest's name.
+        InvalidInput: an unsafe path, one path twice, a file where another needs a folder, or a name of ours.
 
     """
     seen: set[str] = set()
     folders: set[str] = set()
     for path in paths:
         checked_path(path)
-        if path in seen or path.split("/")[0] == MANIFEST_NAME:
+        if path in seen or path.split("/")[0] in RESERVED_NAMES:
             raise InvalidInput(f"The registry lists {path!r}, which cannot be stored: the name is taken.")
         seen.add(path)
         folders |= {"/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)}

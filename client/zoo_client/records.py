@@ -126,6 +126,32 @@ class Version(TypedDict):
     state_changes: list[dict[str, Any]]
 
 
+class SigningKey(TypedDict):
+    """The public half of a key that the registry signs with."""
+
+    id: str
+    algorithm: str
+    public_key: str
+    state: str
+    endorsement: dict[str, Any] | None
+    created_at: str
+    retired_at: str | None
+    revoked_at: str | None
+    revocation_reason: str
+
+
+class Attestations(TypedDict):
+    """What proves a version: a DSSE envelope and a Sigstore bundle, and its ancestors' envelopes."""
+
+    reference: str
+    digest: str
+    provenance: dict[str, Any] | None
+    signature: dict[str, Any] | None
+    ancestors: list[dict[str, Any]]
+    left_out: int
+    keys: list[SigningKey]
+
+
 class LineageNode(TypedDict):
     """A version or an external parent in the graph."""
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from zoo_client.api import Api, path_of
 from zoo_client.records import (
+    Attestations,
     FactTable,
     FileInspection,
     FileRecord,
@@ -22,6 +23,8 @@ from zoo_sdk.errors import InvalidInput, NotFound
 from zoo_sdk.names import Reference, checked_path
 
 Metrics = list[Metric]
+ATTESTING_SECONDS = 120
+"""A version with very many files is attested when somebody asks first."""
 
 
 def _plain(value: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
@@ -163,6 +166,17 @@ class Versions:
     def lineage(self, ref: str, *, depth: int | None = None) -> Lineage:
         """Ancestors and descendants."""
         return cast("Lineage", self._api.get(self.route(ref, "lineage"), {"depth": depth}))
+
+    def attestations(self, ref: str, *, chain: bool = False) -> Attestations:
+        """The version's signature and provenance; with ``chain`` also the provenance of its ancestors."""
+        found = self._api.get(
+            self.route(ref, "attestations"), {"chain": "true" if chain else None}, patience=ATTESTING_SECONDS
+        )
+        return cast("Attestations", found)
+
+    def attest(self, ref: str) -> Attestations:
+        """Have the registry sign what the version lacks now, with its present key."""
+        return cast("Attestations", self._api.post(self.route(ref, "attestations"), patience=ATTESTING_SECONDS))
 
     def metrics(self, ref: str) -> Metrics:
         """All metrics of the version."""

@@ -1,6 +1,6 @@
 """Reading keys and attestations: a version's own, and those of all its ancestors that the caller may see."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -44,6 +44,7 @@ class Evidence:
     signature: Attestation | None
     ancestors: list[Attestation] = field(default_factory=list)
     left_out: int = 0
+    ancestor_ids: Sequence[UUID] = ()
 
 
 def published_keys() -> list[SigningKey]:
@@ -66,7 +67,8 @@ def evidence_for(*, principal: Principal, version: Version, chain: bool = False)
         if row_id is not None and total <= MAX_CHAIN_BYTES:
             kept.append(row_id)
     rows = Attestation.objects.select_related("version__repository__team").in_bulk(kept) if kept else {}
-    return Evidence(version, provenance, signature, [rows[row_id] for row_id in kept], len(order) - len(kept))
+    ancestors = [rows[row_id] for row_id in kept]
+    return Evidence(version, provenance, signature, ancestors, len(order) - len(kept), order)
 
 
 def good_attestations(version_ids: Collection[UUID]) -> QuerySet[Attestation]:

@@ -10,6 +10,7 @@ from zoo_client.cli.commands import command, single
 from zoo_client.cli.options import KindOption
 from zoo_client.cli.session import Session, kind_option, session_of
 from zoo_client.cli.text import bytes_text, count_text
+from zoo_client.cli.trust import tell_trust
 from zoo_client.errors import VerificationFailed
 from zoo_client.pulling import read_manifest, verify_folder
 from zoo_client.transfer.downloads import CONNECTIONS
@@ -51,7 +52,10 @@ def pull_command(
         _, version = client.find(ref, kind_option(kind))
         size = sum(file["size"] or 0 for file in version["files"]) if "#" not in ref else None
         with session.bytes_bar(f"Fetching {version['reference']}", size) as progress:
-            pulled = client.pull(ref, folder, kind=kind_option(kind), connections=connections, progress=progress)
+            pulled = client.pull(
+                ref, folder, kind=kind_option(kind), connections=connections, progress=progress,
+                on_trust=lambda change: tell_trust(session, client.api.url, change),
+            )  # fmt: skip
     seconds = monotonic() - started
     manifest = pulled.manifest
     session.show(

@@ -37,11 +37,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     url = urlunsplit(parts._replace(path=f"/{DATABASE}"))
     with psycopg.connect(os.environ["ZOO_DATABASE_URL"], autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{DATABASE}"')
-    environ = {"ZOO_DATABASE_URL": url}
+    keys = tmp_path_factory.mktemp("signing-keys")
+    environ = {"ZOO_DATABASE_URL": url, "ZOO_SIGNING_KEYS_DIR": str(keys)}
     server = [sys.executable, "-m", "zoo_server"]
     subprocess.run([*server, "migrate", "-v", "0"], env=os.environ | environ, check=True, timeout=120)
     made = subprocess.run([*server, "bootstrap", "--json"], env=os.environ | environ, check=True, capture_output=True)
     first = json.loads(made.stdout.splitlines()[-1])
+    subprocess.run([*server, "signing_key", "ensure"], env=os.environ | environ, check=True, capture_output=True)
     store: Path = tmp_path_factory.mktemp("store")
     with live_server(store, "--workers", "1", environ=environ) as live:
         with Client(live.url, first["admin_token"]) as client:

@@ -54,6 +54,7 @@ class Attestations(KindView):
     def _answer(self, request: Request, *, chain: bool) -> Response:
         version, principal = self.version(), principal_of(request)
         evidence = selectors.evidence_for(principal=principal, version=version, chain=chain)
-        if evidence.provenance is None and attest_if_due(version):  # it was sealed a moment ago
+        family = [version.pk, *evidence.ancestor_ids]
+        if (evidence.provenance is None or evidence.left_out) and attest_if_due(family):  # sealed a moment ago
             evidence = selectors.evidence_for(principal=principal, version=version, chain=chain)
         return answer(describe_evidence(evidence, selectors.published_keys()))

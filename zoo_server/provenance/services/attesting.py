@@ -38,10 +38,11 @@ def note_sealed(version: Version) -> None:
     _note([version.pk])
 
 
-def attest_if_due(version: Version) -> bool:
-    """Attest a version that still waits, for somebody who asks for its attestations; whether any were made."""
-    waiting = PendingAttestation.objects.filter(version=version, due_at__lte=timezone.now())
-    return waiting.exists() and attest([version.pk]) > 0
+def attest_if_due(version_ids: Collection[UUID]) -> bool:
+    """Attest those of the versions that still wait, for somebody who asks for them; whether anything was made."""
+    waiting = PendingAttestation.objects.filter(version__in=version_ids, due_at__lte=timezone.now())
+    due = list(waiting.values_list("version_id", flat=True)[:BATCH])
+    return bool(due) and attest(due) > 0
 
 
 def attest(version_ids: Collection[UUID]) -> int:

@@ -1,0 +1,1 @@
+"""Whom to believe about a pulled folder, and whether what they signed fits it."""
