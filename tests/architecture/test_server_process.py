@@ -29,6 +29,8 @@ FORBIDDEN = {
     "zoo_torch",
     "zoo_onnxruntime",
     "zoo_openvino",
+    "zoo_darknet",
+    "zoo_keras",
     "zoo_onebox",
     "zoo_demo",
 }

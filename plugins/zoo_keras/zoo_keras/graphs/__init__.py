@@ -1,0 +1,1 @@
+"""From Keras layers to the nodes of an ONNX graph."""
