@@ -16,6 +16,8 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_WORKER_CACHE_GIB": "Size limit of a worker's input cache in GiB (default 20).",
         "ZOO_WORKER_SHARED_CACHE_GIB": "Size limit of what a worker's jobs keep for each other, in GiB (default 10).",
         "ZOO_WORKER_QUEUES": "Queues of a worker, separated by commas (default: one per installed plugin group).",
+        "ZOO_WORKER_ISOLATION": "auto (default), required or off: whether operations are kept from network and files.",
+        "ZOO_WORKER_USER": "User that the operations of a root worker run as (default nobody).",
         "ZOO_WORKER_GPUS": "GPUs that a worker gives to jobs: numbers or ids with commas, or none (default: all).",
         "ZOO_WORKER_IMAGE": "Container image of a worker with its digest, recorded with what the worker makes.",
         "ZOO_DATABASE_URL": "postgresql:// URL of the registry's database.",

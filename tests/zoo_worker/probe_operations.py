@@ -3,6 +3,9 @@
 import json
 import mmap
 import os
+import resource
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -54,6 +57,7 @@ HOLD_GPUS = _spec("hold_gpus", max_gpus=4)
 LINK = _spec("link", outputs=(MODEL,))
 LARGE = _spec("large", outputs=(MODEL,))
 READ = _spec("read", inputs=(WEIGHTS,))
+REACH = _spec("reach", inputs=(WEIGHTS,))
 REMEMBER = _spec("remember", inputs=(WEIGHTS,))
 SPEC_NAMES = (
     "ENVIRONMENT",
@@ -66,6 +70,7 @@ SPEC_NAMES = (
     "HOLD_GPUS",
     "LINK",
     "LARGE",
+    "REACH",
     "READ",
     "REMEMBER",
 )
@@ -138,6 +143,44 @@ def read(params, inputs, context):
             json.dumps({"size": path.stat().st_size, "mode": oct(path.stat().st_mode & 0o777), "name": path.name})
         )
     time.sleep(params.seconds)
+
+
+def reach(params, inputs, context):
+    """What it can get at: ``text`` holds the test's address, a file of another, a folder of another."""
+    host, port, file, folder = params.text.split("|")
+    trials = {
+        "worker's server": lambda: socket.create_connection((host, int(port)), 2),
+        "own loopback": _loopback,
+        "another's file": lambda: Path(file).read_text(),
+        "another's folder": lambda: Path(folder, "made").write_text("x"),
+        "worker's environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
+        "signal to the worker": lambda: os.kill(os.getppid(), 0),
+        "passwords": lambda: Path("/etc/shadow").read_text(),
+        "its inputs": lambda: [item.main_file.read_bytes() for item in inputs.many("weights")],
+        "scratch": lambda: (context.scratch / "a").write_text("x"),
+        "home": lambda: Path.home().joinpath("a").write_text("x"),
+        "shared cache": lambda: (context.shared_cache / "a").write_text("x"),
+        "a process": lambda: subprocess.run([sys.executable, "-c", "import json"], check=True),
+        "shared memory": lambda: (
+            mmap.mmap(-1, 4096) and Path("/dev/shm/probe").write_text("x") and Path("/dev/shm/probe").unlink()
+        ),
+        "a device": lambda: Path("/dev/null").write_text("x"),
+    }
+    reached = {}
+    for name, trial in trials.items():
+        try:
+            trial()
+            reached[name] = "yes"
+        except OSError as error:
+            reached[name] = type(error).__name__
+    status = Path("/proc/self/status").read_text().splitlines()
+    told = {line.split(":")[0]: line.split()[1] for line in status if line.startswith(("CapEff", "NoNewPrivs", "Uid"))}
+    context.log(json.dumps({"reached": reached, "status": told, "core": resource.getrlimit(resource.RLIMIT_CORE)}))
+
+
+def _loopback():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        pass
 
 
 def remember(params, inputs, context):

@@ -14,6 +14,7 @@ from zoo_sdk.operations import MAX_GPUS, OperationManifest
 from zoo_worker.attempt import Attempt, Tools
 from zoo_worker.cache import InputCache
 from zoo_worker.claims import Claim, Claims
+from zoo_worker.confinement import Confinement, find_confinement
 from zoo_worker.conversions import conversion_facts
 from zoo_worker.determinants import environment_digests
 from zoo_worker.events import EventSender
@@ -54,6 +55,7 @@ class Agent:
         self._state: StateFolder | None = None
         self._cache: InputCache | None = None
         self._mirror: MlflowMirror | None = None
+        self._confinement = Confinement()
         self._beat_seconds = 20.0
         self._presence = threading.Thread(target=self._stay_known, name="presence", daemon=True)
         self._shutting_down = threading.Event()
@@ -87,6 +89,8 @@ class Agent:
         self._cache = InputCache(self._state.cache, self.settings.cache_bytes)
         self._installed = tuple(spec.manifest for spec in discover_operations().values())
         self._operations = self._offered()
+        self._confinement = find_confinement(self.settings.isolation, self.settings.user, self._state)
+        self._machine["isolation"] = self._confinement.title
         if not self.settings.gpus and any(name.endswith(".gpu") for name in self._queues):
             logger.warning("serving %s, but no GPU was found: no such job will come", ", ".join(self._queues))
         reply = self._register_at_last()
@@ -192,6 +196,7 @@ class Agent:
             grace_seconds=self.settings.grace_seconds,
             machine=self._machine,
             secrets=(self.settings.token, self.settings.broker_url),
+            confinement=self._confinement,
             mlflow_run_id=lambda job, number: self._mirror.run_id(job, number) if self._mirror else None,
         )
 

@@ -24,6 +24,7 @@ from zoo_sdk.operations import Resources
 from zoo_sdk.shared_cache import digest_of_files
 from zoo_sdk.vocabulary import FINAL_JOB_STATES, FailureCause, JobState
 from zoo_worker.cache import InputCache, evict_oldest
+from zoo_worker.confinement import Confinement
 from zoo_worker.determinants import determinants_of, digest_of
 from zoo_worker.events import EventSender
 from zoo_worker.failures import make_failure
@@ -64,6 +65,7 @@ class Tools:
     grace_seconds: float
     machine: dict[str, Any]
     secrets: tuple[str, ...]
+    confinement: Confinement = field(default_factory=Confinement)
     mlflow_run_id: Callable[[str, int], str | None] = lambda _job, _attempt: None
 
 
@@ -170,8 +172,11 @@ class Attempt:
 
     def _order(self, inputs: Inputs) -> ChildOrder:
         resources = _resources(self.assignment.operation)
-        for name in ("scratch", "outputs"):
+        for name in ("scratch", "outputs", "report"):
             (self.folder / name).mkdir(parents=True)
+        checkpoints = self.tools.state.checkpoints(self.job)
+        shared_cache = self.tools.state.shared_cache
+        mine = (*(self.folder / name for name in ("scratch", "outputs", "report")), checkpoints, shared_cache)
         return ChildOrder(
             operation=self.assignment.operation,
             operation_version=self.assignment.operation_version,
@@ -184,9 +189,10 @@ class Attempt:
             threads=min(usable_threads(), resources.threads or usable_threads()),
             scratch=self.folder / "scratch",
             outputs=self.folder / "outputs",
-            checkpoints=self.tools.state.checkpoints(self.job),
-            shared_cache=self.tools.state.shared_cache,
-            result=self.folder / "result.json",
+            checkpoints=checkpoints,
+            shared_cache=shared_cache,
+            result=self.folder / "report" / "result.json",
+            isolation=self.tools.confinement.of_child(inputs=[self.folder / "inputs"], writable=mine),
         )
 
     def _supervise(self, order: ChildOrder) -> ChildResult:

@@ -14,8 +14,10 @@ from zoo_sdk.errors import InvalidInput
 from zoo_sdk.execution import LocalContext, Workplace, run_operation
 from zoo_sdk.messages import EventBody
 from zoo_sdk.operations import OperationSpec
-from zoo_worker.failures import failure_of
+from zoo_sdk.vocabulary import FailureCause
+from zoo_worker.failures import failure_of, make_failure
 from zoo_worker.handover import MAX_EVENT_BYTES, ChildOrder, ChildResult
+from zoo_worker.isolation import isolate
 from zoo_worker.state import write_atomically
 
 PR_SET_PDEATHSIG = 1
@@ -96,10 +98,18 @@ def run_order(order: ChildOrder, cancelled: CancelledFlag, pipe: EventPipe) -> C
 def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     """Read the order, run it, write the result."""
     order = ChildOrder.model_validate_json(Path(arguments[0]).read_bytes())
-    die_with_parent(order.parent_pid)
+    pipe = EventPipe(order.event_fd)
+    try:
+        isolate(order.isolation)
+    except Exception as error:  # noqa: BLE001 - whatever the reason: never run unprotected what was to be protected
+        message = f"The operation's process could not be isolated: {error}."
+        failure = make_failure(FailureCause.INFRASTRUCTURE, "not-isolated", message)
+        write_atomically(order.result, ChildResult(failure=failure).model_dump_json())
+        return 0
+    die_with_parent(order.parent_pid)  # only now: becoming another user would undo it
     cancelled = CancelledFlag()
     signal.signal(signal.SIGTERM, cancelled.set)
-    result = run_order(order, cancelled, EventPipe(order.event_fd))
+    result = run_order(order, cancelled, pipe)
     sys.stdout.flush()
     sys.stderr.flush()
     write_atomically(order.result, result.model_dump_json())

@@ -9,6 +9,7 @@ from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.context import Inputs
 from zoo_sdk.messages import Measurement
 from zoo_sdk.vocabulary import FailureCause
+from zoo_worker.isolation import Isolation
 
 MAX_RESULT_BYTES = 16 * 2**20
 MAX_EVENT_BYTES = 64 * 2**10
@@ -37,6 +38,7 @@ class ChildOrder(_Record):
     checkpoints: Path
     shared_cache: Path
     result: Path
+    isolation: Isolation = Isolation()
     event_fd: int = -1
     parent_pid: int = 0
 

@@ -39,10 +39,12 @@ def child_environment(
     scratch: Path,
     mark: str,
     secrets: tuple[str, ...] = (),
+    own_home: bool,
 ) -> dict[str, str]:
     """The worker's environment without its secrets: neither by name nor by value, and no address of a service.
 
     ``gpus``: the ids of the only ones that the child sees.
+    ``own_home``: its home is the scratch folder, because the worker's own is closed to it.
     """
     kept = {
         name: value
@@ -55,6 +57,7 @@ def child_environment(
         | {
             VISIBLE_DEVICES: ",".join(gpus),
             "TMPDIR": str(scratch),
+            **({"HOME": str(scratch), "XDG_CACHE_HOME": str(scratch / ".cache")} if own_home else {}),
             "GOMP_SPINCOUNT": environ.get("GOMP_SPINCOUNT", SPIN_COUNT),
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its Python stack in the log

@@ -6,10 +6,12 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast, get_args
 
 from zoo_sdk.discovery import discover_operations
 from zoo_sdk.environment import check_environment
 from zoo_sdk.errors import InvalidInput
+from zoo_worker.confinement import Wish
 from zoo_worker.gpus import Gpu, own_gpus
 
 DEFAULT_CACHE_GIB = 20.0
@@ -22,7 +24,9 @@ class WorkerSettings:
     """What the worker takes from ``ZOO_*``; see :data:`zoo_sdk.environment.VARIABLES` for their meaning.
 
     ``gpus``: those that it gives to its attempts, each to one at a time.
-    ``grace_seconds``: how long a child may take to stop at a safe point before it is killed.
+    ``isolation``: whether operations are kept from network and files where the machine allows it.  ``user``: what the
+    children of a root worker become.  ``grace_seconds``: how long a child may take to stop at a safe point before it is
+    killed.
     """
 
     url: str
@@ -36,6 +40,8 @@ class WorkerSettings:
     broker_url: str = field(repr=False)
     mlflow_tracking_uri: str | None = None
     image: str | None = None
+    isolation: Wish = "auto"
+    user: str | None = None
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -62,6 +68,19 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> WorkerSettings:
         broker_url=environ.get("ZOO_BROKER_URL", "redis://127.0.0.1:6379/0"),
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
         image=environ.get("ZOO_WORKER_IMAGE") or None,
+        isolation=_isolation(environ),
+        user=environ.get("ZOO_WORKER_USER") or None,
+    )
+
+
+def _isolation(environ: Mapping[str, str]) -> Wish:
+    text = environ.get("ZOO_WORKER_ISOLATION", "auto")
+    for wish in get_args(Wish):
+        if text == wish:
+            return cast("Wish", wish)
+    raise InvalidInput(
+        f"ZOO_WORKER_ISOLATION={text!r} is none of {', '.join(get_args(Wish))}.",
+        facts={"field": "ZOO_WORKER_ISOLATION"},
     )
 
 

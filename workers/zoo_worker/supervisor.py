@@ -102,7 +102,7 @@ class Supervisor:
                 cwd=order.scratch, start_new_session=True,
                 env=child_environment(
                     os.environ, threads=order.threads, gpus=order.gpus, scratch=order.scratch, mark=self.mark,
-                    secrets=self.secrets,
+                    secrets=self.secrets, own_home="privileges" in order.isolation.words,
                 ),
             )  # fmt: skip
         except BaseException:

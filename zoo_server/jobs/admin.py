@@ -38,10 +38,15 @@ class OperationAdmin(ReadOnlyAdmin):
 class WorkerAdmin(ReadOnlyAdmin):
     """Who does the work."""
 
-    list_display = ("name", "user", "queues", "gpus", "registered_at", "last_seen_at")
+    list_display = ("name", "user", "queues", "isolation", "gpus", "registered_at", "last_seen_at")
     list_select_related = ("user",)
     search_fields = ("name",)
     ordering = ("name",)
+
+    @admin.display(description="isolation of operations")
+    def isolation(self, worker: Worker) -> str:
+        """What its operations are kept from."""
+        return worker.isolation
 
 
 @admin.register(Job)

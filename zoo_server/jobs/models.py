@@ -63,6 +63,11 @@ class Worker(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def isolation(self) -> str:
+        """What it says that its operations are kept from: ``network, privileges``, one of them, or ``none``."""
+        return str(self.environment.get("isolation", ""))[:60]
+
     def can_run(self, operation: str, gpus: int) -> bool:
         """Whether jobs of an operation that it offers reach it, and it has so many GPUs."""
         return queue_of(operation, gpus) in self.queues and len(self.gpus) >= gpus

@@ -97,6 +97,7 @@ def workers_command(context: typer.Context) -> None:
             item["name"],
             "alive" if item["alive"] else "away",
             item["queues"],
+            item.get("isolation", ""),
             _counted(item.get("gpus") or ()),
             [job["operation"] for job in item.get("running", [])],
             time_text(item["last_seen_at"]),
@@ -105,7 +106,7 @@ def workers_command(context: typer.Context) -> None:
     ]
     session.show(
         {"results": found, "next": None},
-        lambda: table(("worker", "state", "queues", "GPUs", "running", "last seen"), rows),
+        lambda: table(("worker", "state", "queues", "isolation", "GPUs", "running", "last seen"), rows),
     )
 
 

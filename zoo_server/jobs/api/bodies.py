@@ -147,10 +147,12 @@ class WorkerBody(_Body):
     """A worker.  ``gpus``: the names of those that it gives to jobs.
 
     ``running`` lists the jobs that the caller may see; ``busy`` counts all.
+    ``isolation``: what its operations are kept from (``network, privileges``, one of them, ``none``); empty: unknown.
     """
 
     name: str
     queues: list[str]
+    isolation: str
     gpus: list[str]
     operations: list[str]
     registered_at: datetime

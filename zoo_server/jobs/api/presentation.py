@@ -121,6 +121,7 @@ def worker_body(worker: Worker, *, visible_teams: Container[object] | None) -> W
     return WorkerBody(
         name=worker.name,
         queues=worker.queues,
+        isolation=worker.isolation,
         gpus=worker.gpus,
         operations=[str(operation) for operation in worker.operations.all()],
         registered_at=worker.registered_at,
