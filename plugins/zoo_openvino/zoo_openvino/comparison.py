@@ -1,22 +1,27 @@
-"""Runs a source model and what was made from it on the same inputs, both in OpenVINO with f32 pinned."""
+"""The parity gate: a source in its own runtime and what was made from it in OpenVINO, on the same inputs."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from zoo_openvino.runtime import class_count, compile_classifier
+from zoo_openvino.onnx_source import OnnxModel
+from zoo_openvino.runtime import RUNTIME, Classifier, class_count, compile_classifier, compile_pinned, dimensions
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import InputItem, OperationContext
-from zoo_vision.agreement import check_classes_fit, check_pictures_fit
+from zoo_sdk.errors import OperationError
+from zoo_sdk.vocabulary import Precision
+from zoo_vision.agreement import check_classes_fit, check_pictures_fit, preprocessing_of
+from zoo_vision.bisection import Layer, WorstLayer, find_worst_layer, relative_error
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import padded
-from zoo_vision.parity import ParityFigures
-from zoo_vision.preprocessing import random_inputs
+from zoo_vision.parity import ParityFigures, check_parity, check_source_is_finite
+from zoo_vision.parity_inputs import BATCH, ParityInputs, outputs_over
 
-BATCH = 32
 PRECISION_HINT = "f32"
 
 
@@ -30,45 +35,165 @@ def open_fitting_split(
     return opened
 
 
-def random_batches(preprocessing: Preprocessing, samples: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """``samples`` random inputs in batches; the same for the same seed."""
-    for start in range(0, samples, BATCH):
-        yield random_inputs(preprocessing, min(BATCH, samples - start), seed + start)
+class Comparable(Protocol):
+    """A model that runs on up to ``fixed_batch`` samples (None: any number), and answers values inside it."""
+
+    @property
+    def runtime(self) -> str: ...
+
+    @property
+    def fixed_batch(self) -> int | None: ...
+
+    @property
+    def layers(self) -> list[Layer]: ...
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]: ...
+
+    def values(self, inputs: NDArray[np.float32], names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        """The values of those names for one input; those that it does not have are left out."""
 
 
-def real_batches(
-    split: ImageSplit, preprocessing: Preprocessing, samples: int, seed: int
-) -> Iterator[NDArray[np.float32]]:
-    """``samples`` inputs drawn from the split with ``seed``, in batches."""
-    for inputs, _ in split.batches(preprocessing, BATCH, indices=split.random_indices(samples, seed)):
-        yield inputs
+@dataclass(frozen=True)
+class OpenvinoModel:
+    """A model in OpenVINO with f32 pinned; values inside it have the names of their tensors."""
+
+    model: ov.Model
+    classifier: Classifier
+    preprocessing: Preprocessing
+    threads: int
+    runtime: str = RUNTIME
+
+    @classmethod
+    def opened(cls, model: ov.Model, reference: str, preprocessing: Preprocessing, threads: int) -> "OpenvinoModel":
+        """Compile it."""
+        classifier = compile_classifier(
+            model, preprocessing, reference=reference, precision_hint=PRECISION_HINT, threads=threads, batch=BATCH
+        )
+        return cls(model, classifier, preprocessing, threads)
+
+    @property
+    def fixed_batch(self) -> int | None:
+        return self.classifier.batch
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
+        return np.array(self.classifier(inputs))
+
+    @property
+    def layers(self) -> list[Layer]:
+        outputs = {name for output in self.model.outputs for name in output.get_names()}
+        found = []
+        for operation in self.model.get_ordered_ops():
+            for port in operation.outputs():
+                names = sorted(port.get_names())
+                floating = port.get_element_type().is_real()
+                constant = operation.get_type_name() in {"Constant", "Parameter"}
+                if names and floating and not constant and not outputs.intersection(names):
+                    found.append(Layer(names[0], operation.get_type_name()))
+        return found
+
+    def values(self, inputs: NDArray[np.float32], names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        copy = self.model.clone()
+        known = {name for item in copy.get_ordered_ops() for port in item.outputs() for name in port.get_names()}
+        asked = [name for name in names if name in known]
+        for name in asked:
+            copy.add_outputs(name)
+        batch = dimensions(copy.input(0))[0] or 1
+        compiled = compile_pinned(
+            copy, self.preprocessing, precision_hint=PRECISION_HINT, threads=self.threads, batch=batch
+        )
+        results = compiled.create_infer_request().infer(np.repeat(inputs, batch, axis=0))
+        return {name: np.array(results[name]) for name in asked}
 
 
-def outputs_of(
+@dataclass(frozen=True)
+class Source:
+    """What something is made from, opened in its own runtime, with its outputs on the inputs to compare."""
+
+    item: InputItem
+    opened: Comparable
+    inputs: ParityInputs
+    outputs: NDArray[Any]
+
+    @property
+    def details(self) -> dict[str, object]:
+        """What belongs beside the figures of a comparison with it."""
+        return {"inputs": self.inputs.origin, "precision_hint": PRECISION_HINT, "source_runtime": self.opened.runtime}
+
+
+def open_source(item: InputItem, model: ov.Model, inputs: ParityInputs, context: OperationContext) -> Source:
+    """Run a source (ONNX in ONNX Runtime, IR in OpenVINO) on the inputs.
+
+    Raises:
+        ParityFailed: its own outputs are not finite, so nothing could be compared with them.
+
+    """
+    opened: Comparable
+    if item.artifact is not None and item.artifact.format == "onnx":
+        opened = OnnxModel(item, context.threads)
+    else:
+        opened = OpenvinoModel.opened(model, item.reference, preprocessing_of(item), context.threads)
+    outputs = outputs_of(opened, inputs, context)
+    check_source_is_finite(outputs)
+    return Source(item, opened, inputs, outputs)
+
+
+def outputs_of(opened: Comparable, inputs: ParityInputs, context: OperationContext) -> NDArray[Any]:
+    """The outputs (N, C) for all inputs."""
+    largest = opened.fixed_batch or BATCH
+    infer = padded(opened, largest) if opened.fixed_batch else opened
+    return outputs_over(infer, inputs.batches(), largest=largest, before_batch=context.raise_if_cancelled)
+
+
+def compare(
+    source: Source,
     model: ov.Model,
-    reference: str,
-    preprocessing: Preprocessing,
-    batches: Iterable[NDArray[np.float32]],
     context: OperationContext,
-) -> NDArray[np.float32]:
-    """The outputs (N, C) for all batches."""
-    classifier = compile_classifier(
-        model,
-        preprocessing,
-        reference=reference,
-        precision_hint=PRECISION_HINT,
-        threads=context.threads,
-        batch=BATCH,
+    *,
+    precision: Precision,
+    max_abs: float | None,
+    min_agreement: float,
+) -> ParityFigures:
+    """Compare what was made with its source.
+
+    Raises:
+        ParityFailed: it computes something else; says at which layer that begins.
+
+    """
+    made = OpenvinoModel.opened(model, "the new model", preprocessing_of(source.item), context.threads)
+    return check_parity(
+        source.outputs,
+        outputs_of(made, source.inputs, context),
+        max_abs=max_abs,
+        min_agreement=min_agreement,
+        locate=partial(_locate, source, made, precision, context),
     )
-    infer = padded(classifier, classifier.batch)
-    found = []
-    for inputs in batches:
+
+
+def _locate(
+    source: Source, made: OpenvinoModel, precision: Precision, context: OperationContext, sample: int
+) -> WorstLayer | None:
+    """The layer at which the new model departs from its source on one sample."""
+    inputs = source.inputs.sample(sample)
+
+    def ask(opened: Comparable, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
         context.raise_if_cancelled()
-        # A model with a fixed batch of its own takes the samples in portions of that.
-        found += [infer(inputs[start : start + classifier.batch]) for start in range(0, len(inputs), classifier.batch)]
-    return np.concatenate(found)
+        return opened.values(inputs, names)
+
+    outputs = [padded(opened, opened.fixed_batch or 1)(inputs) for opened in (source.opened, made)]
+    kind = made.model.output(0).get_node().input_value(0).get_node().get_type_name()
+    try:
+        return find_worst_layer(
+            source.opened.layers,
+            partial(ask, source.opened),
+            partial(ask, made),
+            output=Layer(made.model.output(0).any_name, kind),
+            output_error=relative_error(*outputs),
+            precision=precision,
+        )
+    except RuntimeError as error:
+        raise OperationError(f"OpenVINO could not show the values inside: {error}") from error
 
 
-def parity_details(figures: ParityFigures, *, inputs: str) -> dict[str, object]:
+def parity_details(figures: ParityFigures, source: Source) -> dict[str, object]:
     """The figures as they are kept beside the artifact."""
-    return {**asdict(figures), "inputs": inputs, "precision_hint": PRECISION_HINT}
+    return {**asdict(figures), **source.details}

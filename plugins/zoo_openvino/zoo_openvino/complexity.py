@@ -20,6 +20,27 @@ _UNCOUNTED = frozenset(
         "TensorIterator",
     }
 )
+_NOT_ARITHMETIC = frozenset(
+    {
+        "Concat",
+        "Constant",
+        "Convert",
+        "FakeQuantize",
+        "Gather",
+        "MaxPool",
+        "Pad",
+        "Reshape",
+        "Result",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "StridedSlice",
+        "Transpose",
+        "Unsqueeze",
+        "VariadicSplit",
+    }
+)
+"""Operations that pass values on: they are as exact in INT8 as in floating point."""
 _INT8_TYPES = frozenset({"i8", "u8"})
 _INTEGER_TYPES = _INT8_TYPES | {"i4", "u4"}
 _WEIGHT_TYPES = _INTEGER_TYPES | {"f32", "f16", "bf16", "f64"}
@@ -139,3 +160,22 @@ _COUNTERS: Mapping[str, Callable[[Any], int]] = {
     "MatMul": _matrix_product,
     "ScaledDotProductAttention": _attention,
 }
+
+
+def quantised_operations(model: ov.Model) -> list[str]:
+    """The names of the operations that read a quantized value or hold a weight in INT8, in their order."""
+    found = []
+    for operation in model.get_ordered_ops():
+        kind = operation.get_type_name()
+        if kind in _NOT_ARITHMETIC:
+            continue
+        sources = [value.get_node() for value in operation.input_values()]
+        reads = any(source.get_type_name() == "FakeQuantize" for source in sources)
+        held = kind in MACS_OPERATIONS and _is_int8(_constant_behind(sources[1]))
+        if reads or held:
+            found.append(operation.get_friendly_name())
+    return found
+
+
+def _is_int8(constant: Any | None) -> bool:
+    return constant is not None and constant.get_output_element_type(0).to_string() in _INT8_TYPES

@@ -1,20 +1,8 @@
 """``openvino.convert``: ONNX to OpenVINO IR, saved, loaded again and compared with the ONNX file."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
-
-import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 
-from zoo_openvino.comparison import (
-    PRECISION_HINT,
-    open_fitting_split,
-    outputs_of,
-    parity_details,
-    random_batches,
-    real_batches,
-)
+from zoo_openvino.comparison import Source, compare, open_fitting_split, open_source, parity_details
 from zoo_openvino.runtime import RUNTIME, dimensions, read_model, signature_of, unreadable, versions
 from zoo_openvino.saving import FILES, own_names, save
 from zoo_openvino.specs import ConvertParams
@@ -22,19 +10,22 @@ from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.vocabulary import Precision
 from zoo_vision.agreement import check_input_fits, preprocessing_of
-from zoo_vision.parity import ParityFigures, check_parity, report_parity
+from zoo_vision.parity import ParityFigures, report_parity, tolerance_for
+from zoo_vision.parity_inputs import ParityInputs, parity_inputs_of, random_parity_inputs
 
-RELATIVE_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
+STEPS = 3
 
 
 def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> None:
     """Convert, save, and keep the result only if it computes what its source computes."""
     item = inputs.one("model")
     preprocessing = preprocessing_of(item)
-    source = read_model(item)
-    check_input_fits(item.reference, preprocessing, dimensions(source.input(0)))
-    batches, origin = _parity_inputs(params, inputs, source, preprocessing, context)
-    context.progress(0, 3, "converting")
+    model = read_model(item)
+    check_input_fits(item.reference, preprocessing, dimensions(model.input(0)))
+    chosen = _parity_inputs(params, inputs, model, preprocessing, context)
+    context.progress(0, STEPS, "running the source")
+    source = open_source(item, model, chosen, context)
+    context.progress(1, STEPS, "converting")
     converted = save(
         _converted(item),
         context.output(),
@@ -42,27 +33,25 @@ def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> Non
         keep=own_names(item),
         compress_to_fp16=params.precision == "fp16",
     )
-    context.progress(1, 3, "comparing with the source")
-    reference = outputs_of(source, item.reference, preprocessing, batches(), context)
-    context.progress(2, 3, "comparing with the source")
-    candidate = outputs_of(converted, "the converted model", preprocessing, batches(), context)
-    figures = check_parity(
-        reference, candidate, max_abs=_allowed(params, reference), min_agreement=params.min_agreement
+    context.progress(2, STEPS, "comparing with the source")
+    precision = Precision(params.precision)
+    default = tolerance_for(precision, source.outputs)
+    allowed = default if params.max_abs_diff is None else params.max_abs_diff
+    figures = compare(
+        source, converted, context, precision=precision, max_abs=allowed, min_agreement=params.min_agreement
     )
-    _declare(item, converted, params, figures, origin, context)
-    context.progress(3, 3, "done")
+    _declare(source, converted, params, figures, context)
+    context.progress(STEPS, STEPS, "done")
 
 
 def _parity_inputs(
-    params: ConvertParams, inputs: Inputs, source: ov.Model, preprocessing: Preprocessing, context: OperationContext
-) -> tuple[Callable[[], Iterator[NDArray[np.float32]]], str]:
-    """What makes the inputs to compare on (they may not fit into memory at once) and, in a word, their origin."""
+    params: ConvertParams, inputs: Inputs, model: ov.Model, preprocessing: Preprocessing, context: OperationContext
+) -> ParityInputs:
     data = inputs.optional("data")
     if data is None:
-        return partial(random_batches, preprocessing, params.parity_samples, context.seed), "random"
-    reference = inputs.one("model").reference
-    split = open_fitting_split(source, reference, preprocessing, data, params.parity_split)
-    return partial(real_batches, split, preprocessing, params.parity_samples, context.seed), "data"
+        return random_parity_inputs(preprocessing, params.parity_samples, context.seed)
+    split = open_fitting_split(model, inputs.one("model").reference, preprocessing, data, params.parity_split)
+    return parity_inputs_of(split, preprocessing, params.parity_samples, context.seed)
 
 
 def _converted(item: InputItem) -> ov.Model:
@@ -72,22 +61,11 @@ def _converted(item: InputItem) -> ov.Model:
         raise unreadable(item.main_file, item.reference, error) from error
 
 
-def _allowed(params: ConvertParams, reference: NDArray[np.float32]) -> float:
-    if params.max_abs_diff is not None:
-        return params.max_abs_diff
-    return RELATIVE_TOLERANCE[params.precision] * max(1.0, float(np.abs(reference).max()))
-
-
 def _declare(
-    item: InputItem,
-    model: ov.Model,
-    params: ConvertParams,
-    figures: ParityFigures,
-    origin: str,
-    context: OperationContext,
+    source: Source, model: ov.Model, params: ConvertParams, figures: ParityFigures, context: OperationContext
 ) -> None:
-    preprocessing = preprocessing_of(item)
-    source_details = item.artifact.details if item.artifact else {}
+    preprocessing = preprocessing_of(source.item)
+    source_details = source.item.artifact.details if source.item.artifact else {}
     context.artifact(
         ArtifactDescription(
             format="openvino-ir",
@@ -96,15 +74,14 @@ def _declare(
             runtime=RUNTIME,
             signature=signature_of(model, preprocessing),
             preprocessing=preprocessing,
-            details={**source_details, "versions": versions(), "parity": parity_details(figures, inputs=origin)},
+            details={**source_details, "versions": versions(), "parity": parity_details(figures, source)},
         )
     )
-    real = origin == "data"
     report_parity(
         context,
         figures,
         runtime=RUNTIME,
-        dataset="data" if real else None,
-        split=params.parity_split if real else None,
-        details={"versions": versions(), "inputs": origin, "precision_hint": PRECISION_HINT},
+        dataset=source.inputs.dataset_port,
+        split=source.inputs.split,
+        details={"versions": versions(), **source.details},
     )

@@ -1,7 +1,7 @@
 """``openvino.quantize``: NNCF's post-training quantization to INT8, checked against the float model."""
 
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import nncf
@@ -9,54 +9,115 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from zoo_openvino.comparison import PRECISION_HINT, open_fitting_split, outputs_of, parity_details, real_batches
+from zoo_openvino.accuracy import Controlled, examination_of, quantise_with_control
+from zoo_openvino.comparison import Source, compare, open_fitting_split, open_source, parity_details
 from zoo_openvino.complexity import count_int8_operations
+from zoo_openvino.pot import Translation, merged, translate
+from zoo_openvino.quantize_params import MAX_POT_CHARACTERS, QuantizeParams
 from zoo_openvino.runtime import RUNTIME, dimensions, read_model, signature_of, unreadable, versions
 from zoo_openvino.saving import FILES, own_names, save
-from zoo_openvino.specs import QuantizeParams
+from zoo_openvino.scheme import advanced_parameters, nncf_options
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.vocabulary import Precision
 from zoo_vision.agreement import check_input_fits, preprocessing_of
 from zoo_vision.datasets import ImageSplit
-from zoo_vision.parity import check_parity, report_parity
+from zoo_vision.parity import ParityFigures, report_parity
+from zoo_vision.parity_inputs import parity_inputs_of
 
 DEFAULT_PARITY_SPLIT = "test"
 
 
 def run(params: QuantizeParams, inputs: Inputs, context: OperationContext) -> None:
-    """Quantize, save, and keep the result only if it agrees with the float model often enough."""
+    """Quantize, save, and keep the result only if it agrees with the float model, and is accurate, often enough."""
+    params, translation = _with_pot(params, inputs, context)
     item, data = inputs.one("model"), inputs.one("data")
     preprocessing = preprocessing_of(item)
-    source = _float_model(item)
-    check_input_fits(item.reference, preprocessing, dimensions(source.input(0)))
-    calibration = open_fitting_split(source, item.reference, preprocessing, data, params.split)
+    model = _float_model(item)
+    check_input_fits(item.reference, preprocessing, dimensions(model.input(0)))
+    calibration = open_fitting_split(model, item.reference, preprocessing, data, params.split)
     parity_split = params.parity_split or _default_parity_split(params, data)
-    test = open_fitting_split(source, item.reference, preprocessing, data, parity_split)
-    batches = partial(real_batches, test, preprocessing, params.parity_samples, context.seed)
-    reference = outputs_of(source, item.reference, preprocessing, batches(), context)
-    quantised = _quantised(source, calibration, preprocessing, params, context)
-    reloaded = save(quantised, context.output(), scratch=context.scratch, keep=own_names(item), compress_to_fp16=False)
-    operations = _checked_operations(reloaded, item.reference)
-    candidate = outputs_of(reloaded, "the quantized model", preprocessing, batches(), context)
-    figures = check_parity(reference, candidate, max_abs=None, min_agreement=params.min_agreement)
-    facts = {"versions": {**versions(), "nncf": nncf.__version__}, **operations}
+    test = open_fitting_split(model, item.reference, preprocessing, data, parity_split)
+    source = open_source(
+        item, model, parity_inputs_of(test, preprocessing, params.parity_samples, context.seed), context
+    )
+    quantised, controlled = _quantised(model, calibration, params, inputs, context, parity_split)
+    saved = save(quantised, context.output(), scratch=context.scratch, keep=own_names(item), compress_to_fp16=False)
+    facts: dict[str, Any] = {"versions": {**versions(), "nncf": nncf.__version__}}
+    facts |= _checked_operations(saved, item.reference)
+    if controlled is not None:
+        facts["accuracy_control"] = controlled.checked(saved)
+    figures = compare(
+        source, saved, context, precision=Precision.INT8, max_abs=None, min_agreement=params.min_agreement
+    )
+    _declare(source, saved, figures, facts, translation, context)
+    if controlled is not None:
+        controlled.report(facts)
+
+
+def _with_pot(
+    params: QuantizeParams, inputs: Inputs, context: OperationContext
+) -> tuple[QuantizeParams, Translation | None]:
+    """The parameters with what a POT configuration says, from the parameter or from the input of that name."""
+    file = inputs.optional("pot_config")
+    if file is None and params.pot_config is None:
+        return params, None
+    if file is not None and params.pot_config is not None:
+        raise InvalidInput(
+            "A POT configuration is given as the parameter pot_config and as the input of that name.",
+            hint="Give one of them.",
+            facts={"field": "pot_config"},
+        )
+    translation = translate(_text_of(file.main_file) if file is not None else params.pot_config or "")
+    params = merged(params, translation)
+    for line in translation.lines:
+        context.log(f"POT: {line}")
+    return params, translation
+
+
+def _text_of(path: Path) -> str:
+    if path.stat().st_size > 4 * MAX_POT_CHARACTERS:
+        raise InvalidInput(f"The POT configuration {path.name!r} has {path.stat().st_size:,} bytes: too many.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"The POT configuration {path.name!r} is not text in UTF-8: {error}") from error
+
+
+def _declare(
+    source: Source,
+    model: ov.Model,
+    figures: ParityFigures,
+    facts: dict[str, Any],
+    translation: Translation | None,
+    context: OperationContext,
+) -> None:
+    item = source.item
+    details = {**(item.artifact.details if item.artifact else {}), **facts, "parity": parity_details(figures, source)}
+    if translation is not None:
+        details["pot"] = translation.report
     context.artifact(
         ArtifactDescription(
             format="openvino-ir",
             files=FILES,
             precision=Precision.INT8,
             runtime=RUNTIME,
-            signature=signature_of(reloaded, preprocessing),
-            preprocessing=preprocessing,
-            details={**_details_of(item), **facts, "parity": parity_details(figures, inputs="data")},
+            signature=signature_of(model, preprocessing_of(item)),
+            preprocessing=preprocessing_of(item),
+            details=details,
         )
     )
-    details = {**facts, "precision_hint": PRECISION_HINT}
-    report_parity(context, figures, runtime=RUNTIME, dataset="data", split=parity_split, details=details)
+    report_parity(
+        context,
+        figures,
+        runtime=RUNTIME,
+        dataset="data",
+        split=source.inputs.split,
+        details={**facts, **source.details},
+    )
     context.log(
-        f"{operations['int8_operations']} of {operations['operations']} operations are INT8; "
+        f"{facts['int8_operations']} of {facts['operations']} operations are INT8; "
         f"same top class in {figures.agreement_top1:.2f} % of samples."
     )
 
@@ -99,36 +160,33 @@ def _default_parity_split(params: QuantizeParams, data: InputItem) -> str:
     return DEFAULT_PARITY_SPLIT if has_test else params.split
 
 
-def _details_of(item: InputItem) -> dict[str, Any]:
-    return dict(item.artifact.details) if item.artifact else {}
-
-
 def _quantised(
     model: ov.Model,
     split: ImageSplit,
-    preprocessing: Preprocessing,
     params: QuantizeParams,
+    inputs: Inputs,
     context: OperationContext,
-) -> ov.Model:
+    parity_split: str,
+) -> tuple[ov.Model, Controlled | None]:
+    item, control = inputs.one("model"), params.accuracy_control
+    preprocessing = preprocessing_of(item)
     indices = split.random_indices(params.samples, context.seed)
     dataset = nncf.Dataset(indices.tolist(), _feeder(model, split, preprocessing, len(indices), context))
-    presets = {"performance": nncf.QuantizationPreset.PERFORMANCE, "mixed": nncf.QuantizationPreset.MIXED}
-    scope = nncf.IgnoredScope(names=list(params.ignored_names), types=list(params.ignored_types))
     try:
-        return nncf.quantize(
-            model,
-            dataset,
-            preset=presets[params.preset],
-            subset_size=len(indices),
-            fast_bias_correction=params.fast_bias_correction,
-            model_type=nncf.ModelType.TRANSFORMER if params.model_type == "transformer" else None,
-            ignored_scope=scope,
+        if control is None:
+            options = nncf_options(params, len(indices))
+            return nncf.quantize(model, dataset, advanced_parameters=advanced_parameters(params), **options), None
+        labelled = open_fitting_split(
+            model, item.reference, preprocessing, inputs.one("data"), control.split or parity_split
         )
+        examination = examination_of(control, labelled, preprocessing, context)
+        controlled = quantise_with_control(model, dataset, len(indices), params, examination)
     except nncf.ValidationError as error:
         raise InvalidInput(
             f"NNCF refuses the ignored operations: {' '.join(str(error).split())}",
             hint="Use names and types that occur in the model.",
         ) from error
+    return controlled.model, controlled
 
 
 def _feeder(

@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from zoo_openvino.onnx_source import check_files
 from zoo_sdk.artifacts import Preprocessing, Signature, TensorSpec
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError
@@ -49,6 +50,7 @@ def read_model(item: InputItem) -> ov.Model:
             f"{item.reference} is {artifact.format if artifact else 'no model'}, not onnx or openvino-ir.",
             hint="Export or convert it first, for example with torch.export_onnx.",
         )
+    check_files(item)
     weights = [item.folder / path for path in artifact.files if path.endswith(".bin")]
     if artifact.format == "openvino-ir" and len(weights) != 1:
         raise InvalidInput(
@@ -131,15 +133,8 @@ def compile_classifier(
     shape = dimensions(model.input(0))
     check_input_fits(reference, preprocessing, shape)
     size = shape[0] or batch
-    config = {
-        "INFERENCE_PRECISION_HINT": precision_hint,
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-        # Several workers on one machine would otherwise all pin their threads to the first cores.
-        "ENABLE_CPU_PINNING": False,
-    }
     try:
-        compiled = ov.Core().compile_model(with_batch(model, preprocessing, size), "CPU", config)
+        compiled = compile_pinned(model, preprocessing, precision_hint=precision_hint, threads=threads, batch=size)
     except RuntimeError as error:
         raise OperationError(f"OpenVINO {ov.__version__} cannot compile {reference}: {error}") from error
     details = {
@@ -149,6 +144,20 @@ def compile_classifier(
         "precision_used": compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),
     }
     return Classifier(compiled.create_infer_request(), size, class_count(model), details)
+
+
+def compile_pinned(
+    model: ov.Model, preprocessing: Preprocessing, *, precision_hint: str, threads: int, batch: int
+) -> ov.CompiledModel:
+    """Compile a copy with a static shape of that batch; raises RuntimeError as OpenVINO does."""
+    config = {
+        "INFERENCE_PRECISION_HINT": precision_hint,
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        # Several workers on one machine would otherwise all pin their threads to the first cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return ov.Core().compile_model(with_batch(model, preprocessing, batch), "CPU", config)
 
 
 def versions() -> dict[str, str]:

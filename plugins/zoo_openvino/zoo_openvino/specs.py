@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from zoo_openvino.quantize_params import QuantizeParams
+from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
-from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
+from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
 
 PrecisionHint = Literal["f32", "bf16", "f16"]
 MODEL_UNDER_TEST = Port(
@@ -27,31 +29,6 @@ class ConvertParams(OperationParams):
         "output, or of 1 if all are smaller.",
     )
     min_agreement: float = Field(99.0, ge=0, le=100, description="Smallest allowed agreement of the top class, in %.")
-
-
-class QuantizeParams(OperationParams):
-    """Parameters of ``openvino.quantize``: NNCF's post-training quantization to INT8."""
-
-    split: str = Field("train", min_length=1, max_length=100, description="Split that the calibration reads.")
-    samples: int = Field(300, ge=1, le=100_000, description="Samples to calibrate with, drawn with the job's seed.")
-    preset: Literal["performance", "mixed"] = Field(
-        "performance", description="performance: symmetric activations; mixed: asymmetric where that is more exact."
-    )
-    fast_bias_correction: bool = Field(
-        default=False, description="True: quicker, but small networks may lose most of a point of accuracy by it."
-    )
-    model_type: Literal["transformer"] | None = Field(None, description="Scheme for a family of architectures.")
-    ignored_names: tuple[str, ...] = Field((), max_length=1000, description="Operations to leave in floating point.")
-    ignored_types: tuple[str, ...] = Field(
-        (), max_length=100, description="Operation types to leave in floating point."
-    )
-    parity_split: str | None = Field(
-        None,
-        max_length=100,
-        description="Split that the parity check reads; by default test, or split if there is none.",
-    )
-    parity_samples: int = Field(1000, ge=1, le=100_000, description="Samples that the parity check compares.")
-    min_agreement: float = Field(95.0, ge=0, le=100, description="Smallest allowed agreement of the top class, in %.")
 
 
 class EvaluateParams(OperationParams):
@@ -77,7 +54,7 @@ class BenchmarkParams(OperationParams):
 
 CONVERT = OperationSpec(
     name="openvino.convert",
-    version=1,
+    version=2,
     summary="Convert an ONNX classifier to OpenVINO IR and check that it computes the same.",
     params=ConvertParams,
     implementation="zoo_openvino.conversion:run",
@@ -96,11 +73,21 @@ CONVERT = OperationSpec(
     deterministic=True,
     strategy=StrategyKind.CONVERSION,
     method="onnx_to_openvino_ir",
+    edges=tuple(
+        ConversionEdge(
+            source="onnx",
+            target="openvino-ir",
+            takes=(Precision.FP32,),
+            precision=precision,
+            params={"precision": precision.value},
+        )
+        for precision in (Precision.FP32, Precision.FP16)
+    ),
 )
 
 QUANTIZE = OperationSpec(
     name="openvino.quantize",
-    version=1,
+    version=2,
     summary="Quantize a classifier to INT8 with NNCF after training, and check its agreement with the float model.",
     params=QuantizeParams,
     implementation="zoo_openvino.quantization:run",
@@ -110,7 +97,13 @@ QUANTIZE = OperationSpec(
             name="data",
             kind=RepositoryKind.DATASET,
             role=LineageRole.CALIBRATED_ON,
-            description="Pictures to calibrate with and to check the agreement on.",
+            description="Pictures to calibrate with, to check the agreement on, and to control the accuracy on.",
+        ),
+        Port(
+            name="pot_config",
+            formats=("json", "text"),
+            required=False,
+            description="A configuration file of OpenVINO's former Post-training Optimization Tool.",
         ),
     ),
     outputs=(Port(name="model", formats=("openvino-ir",)),),
@@ -118,6 +111,16 @@ QUANTIZE = OperationSpec(
     deterministic=True,
     strategy=StrategyKind.QUANTIZATION,
     method="nncf_post_training_int8",
+    edges=tuple(
+        ConversionEdge(
+            source=source,
+            target="openvino-ir",
+            cost=50,
+            takes=(Precision.FP32, Precision.FP16),
+            precision=Precision.INT8,
+        )
+        for source in ("onnx", "openvino-ir")
+    ),
 )
 
 EVALUATE = OperationSpec(

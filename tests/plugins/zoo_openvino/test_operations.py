@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import openvino as ov
 import pytest
+from onnx import numpy_helper
 
 from tests.zoo_vision.samples import (
     DIGITS,
@@ -130,8 +132,79 @@ def test_a_conversion_that_computes_something_else_fails(
 ) -> None:
     other = ov.convert_model(write_digits_model(tmp_path / "other.onnx", seed=1))
     monkeypatch.setattr(conversion, "_converted", lambda item: other)
-    with pytest.raises(ParityFailed, match="does not compute what its source computes"):
+    told = r"does not compute what its source computes.* begins at 'a' \(Conv, 1 of 7 layers\)"
+    with pytest.raises(ParityFailed, match=told) as caught:
         run_operation(CONVERT, {}, inputs(model=model, data=data), context_for(CONVERT, tmp_path))
+    assert caught.value.facts["worst_layer"]["error"] > 0.5
+
+
+@pytest.mark.parametrize("batch", ["batch", 7])
+def test_a_conversion_that_goes_wrong_in_one_layer_fails_with_that_layer(
+    batch: int | str, data: InputItem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = onnx_item(write_digits_model(tmp_path / "model.onnx", batch=batch))
+    loaded = onnx.load(str(source.main_file))
+    depth = next(tensor for tensor in loaded.graph.initializer if tensor.name == "depth_weight")
+    depth.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(depth) * np.float32(1.01), "depth_weight"))
+    onnx.save(loaded, str(tmp_path / "wrong.onnx"))
+    monkeypatch.setattr(conversion, "_converted", lambda item: ov.convert_model(tmp_path / "wrong.onnx"))
+    told = r"begins at 'd' \(Conv, 4 of 7 layers\): relative error 0\.0101 there, 0 before it"
+    with pytest.raises(ParityFailed, match=told):
+        run_operation(CONVERT, {}, inputs(model=source, data=data), context_for(CONVERT, tmp_path))
+
+
+def test_an_onnx_source_is_run_in_its_own_runtime_and_an_ir_in_openvino(
+    converted: LocalContext, data: InputItem, tmp_path: Path
+) -> None:
+    assert converted.measurements[0].details["source_runtime"] == "onnxruntime"
+    assert converted.artifacts["model"][0].details["parity"]["source_runtime"] == "onnxruntime"
+    context = context_for(QUANTIZE, tmp_path)
+    dark = (digits()[0][:1297] // 64).astype(np.uint8)
+    params = {"samples": 10, "parity_samples": 100, "min_agreement": 100}
+    poor = npz_digits(tmp_path / "poor", train_images=dark)
+    with pytest.raises(ParityFailed, match=r"begins at '\w+' \((Convolution|Add|Relu)") as caught:
+        run_operation(QUANTIZE, params, inputs(model=made_item(converted), data=poor), context)
+    assert caught.value.facts["worst_layer"]["layers"] > 3
+
+
+def test_a_source_that_gives_nan_fails_before_anything_is_made(data: InputItem, tmp_path: Path) -> None:
+    loaded = onnx.load(str(write_digits_model(tmp_path / "nan.onnx")))
+    bias = next(tensor for tensor in loaded.graph.initializer if tensor.name == "depth_bias")
+    bias.CopyFrom(numpy_helper.from_array(np.full(16, np.nan, np.float32), "depth_bias"))
+    onnx.save(loaded, str(tmp_path / "nan.onnx"))
+    for spec in (CONVERT, QUANTIZE):
+        context = context_for(spec, tmp_path)
+        with pytest.raises(ParityFailed, match="The source gave an output that is not a finite number"):
+            run_operation(spec, {}, inputs(model=onnx_item(tmp_path / "nan.onnx"), data=data), context)
+        assert not list((tmp_path / spec.name / "outputs").rglob("*.*"))
+
+
+def test_dynamic_height_and_width_are_converted_and_quantized(data: InputItem, tmp_path: Path) -> None:
+    loaded = onnx.load(str(write_digits_model(tmp_path / "dynamic.onnx")))
+    for dim, name in zip(loaded.graph.input[0].type.tensor_type.shape.dim[2:], ("h", "w"), strict=True):
+        dim.dim_param = name
+    onnx.save(loaded, str(tmp_path / "dynamic.onnx"))
+    item = onnx_item(tmp_path / "dynamic.onnx")
+    for spec, params in ((CONVERT, {"parity_samples": 32}), (QUANTIZE, {"samples": 10, "parity_samples": 100})):
+        context = context_for(spec, tmp_path)
+        run_operation(spec, params, inputs(model=item, data=data), context)
+        assert measured(context)["agreement_top1"] >= 95
+
+
+def test_weights_outside_the_artifact_are_never_read(data: InputItem, tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "secret").write_bytes(bytes(4 * 16 * 9))
+    loaded = onnx.load(str(write_digits_model(tmp_path / "inside" / "model.onnx")))
+    tensor = next(item for item in loaded.graph.initializer if item.name == "first_weight")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../secret"
+    (tmp_path / "inside" / "model.onnx").write_bytes(loaded.SerializeToString())
+    item = onnx_item(tmp_path / "inside" / "model.onnx")
+    for spec in (CONVERT, QUANTIZE, EVALUATE):
+        with pytest.raises(InvalidInput, match=r"lies in '\.\./secret', which is not one of the artifact's files"):
+            run_operation(spec, {}, inputs(model=item, data=data), context_for(spec, tmp_path))
 
 
 def test_quantization_makes_every_weighted_operation_int8_and_agrees_with_its_base(

