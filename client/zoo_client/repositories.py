@@ -174,6 +174,10 @@ class Versions:
         )
         return cast("Attestations", found)
 
+    def bom(self, ref: str, bom_format: str = "cyclonedx") -> dict[str, Any]:
+        """The bill of materials: ``cyclonedx`` (1.6 ML-BOM) or ``spdx`` (3.0.1 with the AI profile)."""
+        return cast("dict[str, Any]", self._api.get(self.route(ref, "bom"), {"format": bom_format}))
+
     def attest(self, ref: str) -> Attestations:
         """Have the registry sign what the version lacks now, with its present key."""
         return cast("Attestations", self._api.post(self.route(ref, "attestations"), patience=ATTESTING_SECONDS))

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "deprecate": Entry("states:deprecate", "Mark an approved version as no longer recommended.", CURATE),
         "withdraw": Entry("states:withdraw", "Take a version back; its history stays.", CURATE),
         "alias": Entry("aliases:alias", "Set, list and remove aliases such as production.", CURATE),
+        "bom": Entry("bom:bom", "Print a version's bill of materials (CycloneDX, SPDX).", CURATE),
         "sign": Entry("trust:sign", "Have the registry sign what a version lacks.", CURATE),
         "keys": Entry("trust:keys", "Show and choose the signing keys that you trust.", CURATE),
         "audit": Entry("audit_commands:audit", "Read the audit log and verify its chain.", CURATE),

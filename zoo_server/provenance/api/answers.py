@@ -52,6 +52,14 @@ class AttestationsAnswer(_Answer):
     keys: list[SigningKeyAnswer]
 
 
+class BomQuery(StrictSerializer):
+    """Which document is asked for."""
+
+    format = serializers.ChoiceField(
+        ("cyclonedx", "spdx"), default="cyclonedx", help_text="CycloneDX 1.6 ML-BOM, or SPDX 3.0.1 with the AI profile."
+    )
+
+
 class AttestationQuery(StrictSerializer):
     """How much is asked for."""
 

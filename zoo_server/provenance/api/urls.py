@@ -7,7 +7,10 @@ from zoo_server.catalog.api.routes import KindView
 from zoo_server.provenance.api import views
 
 VERSION = "<str:team>/<str:name>/versions/<str:ref>"
-ROUTES: tuple[tuple[str, type[KindView]], ...] = (("attestations", views.Attestations),)
+ROUTES: tuple[tuple[str, type[KindView]], ...] = (
+    ("attestations", views.Attestations),
+    ("bom", views.BillOfMaterials),
+)
 
 urlpatterns = [
     path("keys", views.SigningKeys.as_view(), name="signing-keys"),

@@ -1,7 +1,9 @@
 """Routes of keys, attestations, bills of materials and provenance."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,8 +12,11 @@ from zoo_sdk.vocabulary import Scope
 from zoo_server.catalog.api.routes import CatalogView, KindView, answer
 from zoo_server.catalog.services.authorisation import require
 from zoo_server.provenance import selectors
-from zoo_server.provenance.api.answers import AttestationQuery, AttestationsAnswer, SigningKeysAnswer
+from zoo_server.provenance.api.answers import AttestationQuery, AttestationsAnswer, BomQuery, SigningKeysAnswer
 from zoo_server.provenance.api.presentation import describe_evidence, describe_keys
+from zoo_server.provenance.boms.cyclonedx import cyclonedx_bom
+from zoo_server.provenance.boms.parts import bom_parts
+from zoo_server.provenance.boms.spdx import spdx_bom
 from zoo_server.provenance.services.attesting import attest_if_due, attest_now
 from zoo_server.rest.permissions import PUBLIC
 from zoo_server.rest.principals import principal_of
@@ -29,6 +34,25 @@ class SigningKeys(CatalogView):
     def get(self, request: Request) -> Response:
         """List the public halves: whoever was given a file can check it without an account."""
         return answer(SigningKeysAnswer(results=describe_keys(selectors.published_keys())))
+
+
+class BillOfMaterials(KindView):
+    """What a version is made of, in a format of others."""
+
+    scopes = {"GET": Scope.READ}
+    operations = {"GET": "bill_of_materials"}
+    MEDIA_TYPES: ClassVar[Mapping[str, str]] = {
+        "cyclonedx": "application/vnd.cyclonedx+json; version=1.6",
+        "spdx": "application/spdx+json",
+    }
+
+    @extend_schema(parameters=[BomQuery], responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request, **_: str) -> Response:
+        """The CycloneDX ML-BOM (default) or the SPDX document: files, ancestors, data sets, licence, metrics."""
+        wanted = validated(BomQuery, request.query_params)["format"]
+        parts = bom_parts(principal=principal_of(request), version=self.version())
+        document = cyclonedx_bom(parts) if wanted == "cyclonedx" else spdx_bom(parts)
+        return Response(document, content_type=self.MEDIA_TYPES[wanted])
 
 
 class Attestations(KindView):

@@ -1,0 +1,1 @@
+"""Bills of materials of versions, in the formats of others."""
