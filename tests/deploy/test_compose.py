@@ -90,7 +90,7 @@ def test_every_plugin_has_a_worker() -> None:
 
 def test_the_command_lines_are_those_of_the_one_machine_zoo(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo_onebox.parts.gpu_is_present", lambda: False)
-    families = ["torch", "onnxruntime", "openvino", "darknet", "keras"]
+    families = ["torch", "onnxruntime", "openvino", "darknet", "keras", "tflite"]
     monkeypatch.setattr("zoo_onebox.parts.installed_families", lambda: families)
     external = {"ZOO_DATABASE_URL": "postgresql://db/zoo", "ZOO_BROKER_URL": "redis://broker"}
     tasks = Zoo(Home.create(home), Options(host="0.0.0.0", port=8080, mlflow_port=5000), external).tasks()

@@ -1,0 +1,1 @@
+"""From the nodes of an ONNX graph to TFLite's operators."""

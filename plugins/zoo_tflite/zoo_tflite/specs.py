@@ -1,0 +1,103 @@
+"""What this plugin can do, as data: importing this module imports no framework."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from zoo_sdk.conversions import ConversionEdge
+from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
+from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
+
+MODEL_UNDER_TEST = Port(name="model", formats=("tflite",), measured=True, description="The TFLite model under test.")
+
+
+class ConvertParams(OperationParams):
+    """Parameters of ``tflite.convert``."""
+
+    precision: Literal["fp32", "fp16"] = Field("fp32", description="How the weights are stored.")
+    batch: int = Field(1, ge=1, le=256, description="Samples that the new model takes at once; its shapes are fixed.")
+    parity_split: str = Field("test", min_length=1, max_length=100, description="Split that the parity check reads.")
+    parity_samples: int = Field(64, ge=1, le=100_000, description="Samples that the parity check compares.")
+    max_abs_diff: float | None = Field(
+        None,
+        ge=0,
+        le=1e9,
+        description="Largest allowed difference of an output; by default 1e-4 (fp32) or 1e-2 (fp16) of the largest "
+        "output, or of 1 if all are smaller.",
+    )
+    min_agreement: float = Field(99.0, ge=0, le=100, description="Smallest allowed agreement of the top class, in %.")
+
+
+class EvaluateParams(OperationParams):
+    """Parameters of ``tflite.evaluate``."""
+
+    split: str = Field("test", min_length=1, max_length=100, description="Split of the data set to evaluate on.")
+    limit: int | None = Field(
+        None, ge=1, le=10**9, description="Evaluate so many samples, evenly spread over the split; all by default."
+    )
+
+
+class BenchmarkParams(OperationParams):
+    """Parameters of ``tflite.benchmark``; the batch is the file's own."""
+
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads; by default all that the worker gives.")
+    seconds: float = Field(5.0, gt=0, le=600, description="Time to measure for.")
+    warmup: int = Field(10, ge=0, le=10_000, description="Runs before the clock starts.")
+
+
+CONVERT = OperationSpec(
+    name="tflite.convert",
+    version=1,
+    summary="Convert an ONNX network of convolutions to TensorFlow Lite and check that it computes the same.",
+    params=ConvertParams,
+    implementation="zoo_tflite.conversion:run",
+    inputs=(
+        Port(name="model", formats=("onnx",), role=LineageRole.CONVERTED_FROM, description="The ONNX model."),
+        Port(
+            name="data",
+            kind=RepositoryKind.DATASET,
+            role=LineageRole.EVALUATED_ON,
+            required=False,
+            description="Pictures for the parity check; random ones by default.",
+        ),
+    ),
+    outputs=(Port(name="model", formats=("tflite",)),),
+    resources=Resources(memory_gib=4, time_limit_seconds=3600),
+    deterministic=True,
+    strategy=StrategyKind.CONVERSION,
+    method="onnx_to_tflite",
+    edges=tuple(
+        ConversionEdge(
+            source="onnx",
+            target="tflite",
+            takes=(Precision.FP32,),
+            precision=precision,
+            params={"precision": precision.value},
+        )
+        for precision in (Precision.FP32, Precision.FP16)
+    ),
+)
+
+EVALUATE = OperationSpec(
+    name="tflite.evaluate",
+    version=1,
+    summary="Measure a TFLite classifier's accuracy, size and parameters, float or quantised.",
+    params=EvaluateParams,
+    implementation="zoo_tflite.evaluation:run",
+    inputs=(
+        MODEL_UNDER_TEST,
+        Port(name="data", kind=RepositoryKind.DATASET, role=LineageRole.EVALUATED_ON, description="Labelled pictures."),
+    ),
+    resources=Resources(memory_gib=4, time_limit_seconds=6 * 3600),
+    deterministic=True,
+)
+
+BENCHMARK = OperationSpec(
+    name="tflite.benchmark",
+    version=1,
+    summary="Measure a TFLite model's latency and throughput on this worker.",
+    params=BenchmarkParams,
+    implementation="zoo_tflite.benchmark:run",
+    inputs=(MODEL_UNDER_TEST,),
+    resources=Resources(memory_gib=4, time_limit_seconds=3600),
+)
