@@ -174,6 +174,10 @@ class Versions:
         )
         return cast("Attestations", found)
 
+    def provenance(self, ref: str) -> dict[str, Any]:
+        """The whole story: the version, its ancestors, the jobs between them, and who decided what."""
+        return cast("dict[str, Any]", self._api.get(self.route(ref, "provenance")))
+
     def bom(self, ref: str, bom_format: str = "cyclonedx") -> dict[str, Any]:
         """The bill of materials: ``cyclonedx`` (1.6 ML-BOM) or ``spdx`` (3.0.1 with the AI profile)."""
         return cast("dict[str, Any]", self._api.get(self.route(ref, "bom"), {"format": bom_format}))

@@ -1,5 +1,6 @@
 """``zoo bom``: a version's bill of materials."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,7 +38,7 @@ def bom_command(
         document = versions.bom(version["reference"], bom_format)
     text = as_json(document)
     if output is None:
-        session.show(document, text)
+        sys.stdout.write(text + "\n")  # whole, with and without --json
         return
     output.write_text(text + "\n", "utf-8")
     session.show({"file": str(output), "format": bom_format}, f"The {bom_format} document is in {output}.")

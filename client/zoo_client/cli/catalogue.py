@@ -48,6 +48,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "deprecate": Entry("states:deprecate", "Mark an approved version as no longer recommended.", CURATE),
         "withdraw": Entry("states:withdraw", "Take a version back; its history stays.", CURATE),
         "alias": Entry("aliases:alias", "Set, list and remove aliases such as production.", CURATE),
+        "provenance": Entry("provenance:provenance", "Tell how a version was made, and who decided what.", CURATE),
+        "reproduce": Entry("reproduce:reproduce", "Run a version's job again, and compare the results.", CURATE),
         "bom": Entry("bom:bom", "Print a version's bill of materials (CycloneDX, SPDX).", CURATE),
         "sign": Entry("trust:sign", "Have the registry sign what a version lacks.", CURATE),
         "keys": Entry("trust:keys", "Show and choose the signing keys that you trust.", CURATE),

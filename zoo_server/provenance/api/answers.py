@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from rest_framework import serializers
@@ -64,3 +65,88 @@ class AttestationQuery(StrictSerializer):
     """How much is asked for."""
 
     chain = serializers.BooleanField(default=False, help_text="Also the provenance of every ancestor.")
+
+
+class DecisionAnswer(_Answer):
+    """What somebody decided about a version, and when."""
+
+    what: str
+    by: str
+    at: datetime
+    comment: str
+
+
+class StoryJobAnswer(_Answer):
+    """The job that made a version; of a job that the caller may not see, only the id is told."""
+
+    id: UUID
+    operation: str | None = None
+    operation_version: int | None = None
+    params: dict[str, Any] | None = None
+    seed: int | None = None
+    by: str | None = None
+    worker: str | None = None
+    attempt: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    cached_from: UUID | None = None
+    recipe: str | None = None
+    step: str | None = None
+
+
+class StoryStepAnswer(_Answer):
+    """A step of the version's strategy."""
+
+    kind: str
+    method: str
+    operation: str | None
+
+
+class StoryMetricAnswer(_Answer):
+    """The newest value of a metric."""
+
+    name: str
+    value: float
+    source: str
+    split: str
+
+
+class StoryVersionAnswer(_Answer):
+    """A version of the story."""
+
+    id: UUID
+    reference: str
+    kind: str
+    state: str
+    digest: str
+    created_by: str
+    created_at: datetime
+    sealed_at: datetime | None
+    step: StoryStepAnswer | None
+    job: StoryJobAnswer | None
+    metrics: list[StoryMetricAnswer]
+    decisions: list[DecisionAnswer]
+    attested_by: str | None
+    attested_at: datetime | None
+
+
+class StoryEdgeAnswer(_Answer):
+    """``child`` was made from ``parent``: a version's id, or the URI of something kept elsewhere.
+
+    ``reference`` is "(hidden)" for a parent that the caller may not see.
+    """
+
+    child: UUID
+    parent: str
+    reference: str | None
+    role: str
+    weight: float | None
+
+
+class ProvenanceAnswer(_Answer):
+    """The whole story of a version: itself, then its ancestors, the nearest first."""
+
+    root: UUID
+    versions: list[StoryVersionAnswer]
+    edges: list[StoryEdgeAnswer]
+    truncated: bool

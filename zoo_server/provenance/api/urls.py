@@ -9,6 +9,7 @@ from zoo_server.provenance.api import views
 VERSION = "<str:team>/<str:name>/versions/<str:ref>"
 ROUTES: tuple[tuple[str, type[KindView]], ...] = (
     ("attestations", views.Attestations),
+    ("provenance", views.Provenance),
     ("bom", views.BillOfMaterials),
 )
 

@@ -12,12 +12,20 @@ from zoo_sdk.vocabulary import Scope
 from zoo_server.catalog.api.routes import CatalogView, KindView, answer
 from zoo_server.catalog.services.authorisation import require
 from zoo_server.provenance import selectors
-from zoo_server.provenance.api.answers import AttestationQuery, AttestationsAnswer, BomQuery, SigningKeysAnswer
+from zoo_server.provenance.api.answers import (
+    AttestationQuery,
+    AttestationsAnswer,
+    BomQuery,
+    ProvenanceAnswer,
+    SigningKeysAnswer,
+)
 from zoo_server.provenance.api.presentation import describe_evidence, describe_keys
+from zoo_server.provenance.api.telling import tell
 from zoo_server.provenance.boms.cyclonedx import cyclonedx_bom
 from zoo_server.provenance.boms.parts import bom_parts
 from zoo_server.provenance.boms.spdx import spdx_bom
 from zoo_server.provenance.services.attesting import attest_if_due, attest_now
+from zoo_server.provenance.story import story_of
 from zoo_server.rest.permissions import PUBLIC
 from zoo_server.rest.principals import principal_of
 from zoo_server.rest.serializers import validated
@@ -34,6 +42,18 @@ class SigningKeys(CatalogView):
     def get(self, request: Request) -> Response:
         """List the public halves: whoever was given a file can check it without an account."""
         return answer(SigningKeysAnswer(results=describe_keys(selectors.published_keys())))
+
+
+class Provenance(KindView):
+    """Where a version comes from, and who decided what."""
+
+    scopes = {"GET": Scope.READ}
+    operations = {"GET": "provenance"}
+
+    @extend_schema(responses=ProvenanceAnswer)
+    def get(self, request: Request, **_: str) -> Response:
+        """The whole story: data sets, external weights, jobs, versions, approvals and aliases."""
+        return answer(tell(story_of(principal=principal_of(request), version=self.version())))
 
 
 class BillOfMaterials(KindView):
