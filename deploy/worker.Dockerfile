@@ -13,9 +13,10 @@ WORKDIR /source
 COPY constraints.txt ./
 COPY sdk sdk
 COPY vision vision
+COPY inspection inspection
 COPY workers workers
 COPY plugins/${PLUGIN} plugins/${PLUGIN}
-RUN test -n "$PLUGIN" && pip install --constraint constraints.txt ./sdk ./workers ./vision ./plugins/${PLUGIN}
+RUN test -n "$PLUGIN" && pip install --constraint constraints.txt ./sdk ./workers ./vision ./inspection ./plugins/${PLUGIN}
 
 FROM python AS worker
 ARG PLUGIN

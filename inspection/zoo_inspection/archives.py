@@ -22,7 +22,7 @@ MAX_NESTED = 2
 
 
 @dataclass(frozen=True)
-class _ZipFiles:
+class ZipFiles:
     """An archive as OneFlow's reader wants it."""
 
     archive: Archive
@@ -62,7 +62,7 @@ def inspect_zip(section: Section, report: Report, *, depth: int = 0) -> None:
     elif keras_files.is_keras_archive(archive):
         keras_files.inspect_archive(archive, report)
     elif root is not None:
-        oneflow.inspect_oneflow(_ZipFiles(archive), root, report)
+        oneflow.inspect_oneflow(ZipFiles(archive), root, report)
     elif graphs:
         inspect_saved_model(archive.data(graphs[0]), report)
     elif members and all(name.endswith(".npy") for name in members):

@@ -67,7 +67,7 @@ def inspect_oneflow(files: Files, root: str, report: Report) -> None:
     """Every tensor's name, dtype and shape; its bytes must be as many as the shape says."""
     report.format = "oneflow"
     report.facts["producer"] = "oneflow"
-    names, layout = _names_of(files, root, report)
+    names, layout = names_of(files, root, report)
     report.facts["layout"] = layout
     weights, wrong, sizes = Weights(files.budget.limits.rows), 0, files.sizes
     for path in sorted(path for path in sizes if path.startswith(root) and path.endswith(f"/{BODY}")):
@@ -93,14 +93,17 @@ def inspect_oneflow(files: Files, root: str, report: Report) -> None:
         report.clean("Its tensors are plain bytes, and it holds no pickle.")
 
 
-def _names_of(files: Files, root: str, report: Report) -> tuple[dict[str, str], str]:
-    """Folder -> name of the parameter, and the layout."""
+def names_of(files: Files, root: str, report: Report, part: str | None = None) -> tuple[dict[str, str], str]:
+    """Folder -> name of the parameter (empty: the folders are called as the parameters), and the layout.
+
+    ``part``: the key of the pickle under which the wanted tensors are; None: the likeliest.
+    """
     if f"{root}{PICKLE}" in files.sizes:
         scans = scan_pickles(files.flow(f"{root}{PICKLE}"), files.budget)
         judge(scans, report, source=f"{root}{PICKLE}")
         if not scans or not scans[0].complete:
             raise Malformed("its pickle cannot be read whole")
-        _, tensors = main_group(scans[0].value, list(tensors_of(scans[0].value, files.budget)))
+        _, tensors = main_group(scans[0].value, list(tensors_of(scans[0].value, files.budget)), part)
         names = {}
         for tensor in tensors:
             if not PLAIN_FOLDER.fullmatch(tensor.folder):

@@ -134,8 +134,10 @@ def _check_storages(archive: Archive, prefix: str, scans: list[Scan], report: Re
         report.suspicious(f"Of the tensors {missing} have no storage in the archive and {short} have one too short.")
 
 
-def places_of(path: Path, limits: Limits | None = None) -> list[TensorPlace]:
+def places_of(path: Path, limits: Limits | None = None, *, part: str | None = None) -> list[TensorPlace]:
     """Where the tensors of a checkpoint's model lie in the file, so that it can be converted without unpickling it.
+
+    ``part``: the key of the checkpoint under which the wanted tensors are; None: the likeliest.
 
     Raises:
         Malformed: it is no checkpoint of torch, or its parts do not fit together.
@@ -149,8 +151,12 @@ def places_of(path: Path, limits: Limits | None = None) -> list[TensorPlace]:
             main = main_pickle(archive)
             if main is None:
                 raise Malformed("the archive holds no data.pkl")
+            prefix = main.removesuffix("data.pkl")
+            order = f"{prefix}byteorder"
+            if order in archive.members and archive.read(order, 10) != b"little":
+                raise Malformed("its numbers are big-endian")
             scan = _whole(scan_pickles(archive.flow(main), section.budget)[0])
-            spans = _spans_of_zip(archive, main.removesuffix("data.pkl"))
+            spans = _spans_of_zip(archive, prefix)
         elif section.head(len(LEGACY_START)) == LEGACY_START:
             flow = Flow(section)
             scans = [_whole(scan) for scan in scan_pickles(flow, section.budget, most=LEGACY_PICKLES)]
@@ -160,7 +166,7 @@ def places_of(path: Path, limits: Limits | None = None) -> list[TensorPlace]:
             spans = _spans_of_legacy(section, flow.consumed, scan.value, scans[4].value)
         else:
             raise Malformed("it is no checkpoint of torch")
-        _, tensors = main_group(scan.value, list(tensors_of(scan.value, section.budget)))
+        _, tensors = main_group(scan.value, list(tensors_of(scan.value, section.budget)), part)
         return [_place(tensor, spans) for tensor in tensors if tensor.key]
 
 

@@ -129,8 +129,9 @@ class Machine:
 
     def data(self, size: int) -> Any:
         if size > MAX_KEPT:
+            position = self.flow.consumed
             self.flow.skip(size)
-            return Skipped(size)
+            return Skipped(size, position)
         self.kept += size
         if self.kept > MAX_KEPT_IN_ALL:
             raise LimitReached(f"its short texts alone are more than {MAX_KEPT_IN_ALL} bytes")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from zoo_inspection.limits import Budget
-from zoo_inspection.pickles.values import Made, Named, Stored, entries
+from zoo_inspection.pickles.values import Made, Named, Skipped, Stored, entries
 from zoo_inspection.tables import ITEM_SIZES, MAX_AXES
 
 MAX_DEPTH = 64
@@ -37,8 +37,8 @@ CONTAINERS = ("state_dict", "model_state_dict", "model", "ema", "net", "network"
 class StoredTensor:
     """A tensor of a checkpoint and where its elements lie.
 
-    ``offset`` and ``stride`` count elements of the storage ``key``; an empty key: they are in the pickle itself, or,
-    for OneFlow, in the folder ``folder``.
+    ``offset`` and ``stride`` count elements of the storage ``key``; an empty key: they are in the pickle itself (short
+    ones are ``content``, longer ones are told by their place), or, for OneFlow, in the folder ``folder``.
     """
 
     name: str
@@ -49,6 +49,7 @@ class StoredTensor:
     key: str = ""
     storage_elements: int = 0
     folder: str = ""
+    content: bytes | Skipped | None = None
 
     def out_of_range(self) -> bool:
         """Whether its elements are not all inside its storage, as far as the pickle says how long that is."""
@@ -153,7 +154,20 @@ def _array(path: str, state: Any) -> StoredTensor | None:
     shape, kind = _lengths(state[1]), state[2].arguments
     if shape is None or not (isinstance(kind, tuple) and kind and isinstance(kind[0], str)):
         return None
-    return StoredTensor(path, NUMPY_DTYPES.get(kind[0].lstrip("<>|="), kind[0][:40]), shape)
+    dtype = NUMPY_DTYPES.get(kind[0].lstrip("<>|="), kind[0][:40])
+    order = state[2].state[1] if isinstance(state[2].state, tuple) and len(state[2].state) > 1 else "<"
+    plain = len(state) > 4 and order in {"<", "|"} and isinstance(state[4], bytes | Skipped)
+    stride = _strides(shape, backwards=state[3] is True) if plain else ()
+    return StoredTensor(path, dtype, shape, stride, content=state[4] if plain else None)
+
+
+def _strides(shape: tuple[int, ...], *, backwards: bool) -> tuple[int, ...]:
+    """In elements, of an array without gaps; ``backwards``: the first axis changes fastest, as in Fortran."""
+    found, step = [], 1
+    for length in shape if backwards else reversed(shape):
+        found.append(step)
+        step *= length
+    return tuple(found) if backwards else tuple(reversed(found))
 
 
 def _lengths(value: Any) -> tuple[int, ...] | None:
@@ -169,11 +183,13 @@ def _whole(*values: Any) -> bool:
     return all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
-def main_group(root: Any, tensors: list[StoredTensor]) -> tuple[str, list[StoredTensor]]:
+def main_group(root: Any, tensors: list[StoredTensor], part: str | None = None) -> tuple[str, list[StoredTensor]]:
     """The key under which the checkpoint keeps its model ("" if it is the model), and that model's tensors.
 
-    Their names are without that key.
+    Their names are without that key.  ``part``: another key that is wanted.
     """
+    if part is not None:
+        return part, [_inside(tensor, part) for tensor in tensors if tensor.name.startswith(f"{part}.")]
     top = entries(root)
     if top is None or any(_tensor("", value) is not None for value in top.values()):
         return "", tensors

@@ -39,12 +39,13 @@ class Stored:
 
 
 class Skipped:
-    """Bytes or a text too long to keep."""
+    """Bytes or a text too long to keep: ``size`` bytes at ``position`` of the pickle's file."""
 
-    __slots__ = ("size",)
+    __slots__ = ("position", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, position: int) -> None:
         self.size = size
+        self.position = position
 
 
 class Opaque:

@@ -75,7 +75,7 @@ def _model(architecture: str) -> dict[str, Any]:
 
 
 def _version(name: str, tag: str, config: Any) -> dict[str, Any]:
-    preprocessing, doubts = _preprocessing(config)
+    preprocessing, doubts = evaluation_preprocessing(config)
     licence = LICENCES.get(config.license or "", config.license or "not said")
     artifact: dict[str, Any] = {"name": "torch", **_weights(config)}
     if preprocessing:
@@ -121,7 +121,7 @@ def _strategy(name: str, tag: str) -> list[dict[str, Any]]:
     return [{"kind": kind, "method": tag or "default"}]
 
 
-def _preprocessing(config: Any) -> tuple[dict[str, Any], list[str]]:
+def evaluation_preprocessing(config: Any) -> tuple[dict[str, Any], list[str]]:
     """As ``timm.data`` evaluates: shorter side to ``size / crop_pct``, then a centre crop; else nothing, and why."""
     channels, height, width = config.input_size
     if config.crop_mode != "center" or height != width or channels != len(config.mean):

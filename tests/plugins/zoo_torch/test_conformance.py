@@ -4,10 +4,11 @@ from pathlib import Path
 
 from tests.plugins.zoo_torch.autoslim.samples import made_up_search, untrained_supernet
 from tests.plugins.zoo_torch.quantization.samples import packed_model
-from tests.plugins.zoo_torch.samples import fresh_model
+from tests.plugins.zoo_torch.samples import fresh_model, pickle_item
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.conformance import Case, PluginConformance, tiny_dataset
 from zoo_sdk.context import Inputs
+from zoo_torch.networks.weights import load_weights
 
 TRAINING = {"epochs": 1, "batch_size": 20}
 PREPROCESSING = Preprocessing(channels=1, crop=(8, 8))
@@ -15,6 +16,13 @@ PREPROCESSING = Preprocessing(channels=1, crop=(8, 8))
 
 def model_only(folder: Path) -> Inputs:
     return Inputs(ports={"model": (fresh_model(folder / "model", preprocessing=PREPROCESSING),)})
+
+
+def checkpoint_only(folder: Path) -> Inputs:
+    weights = load_weights(fresh_model(folder / "base", preprocessing=PREPROCESSING))
+    state = {f"module.{name}": value for name, value in weights.state.items()}
+    item = pickle_item(folder / "checkpoint", {"epoch": 3, "state_dict": state})
+    return Inputs(ports={"model": (item,)})
 
 
 def data_only(folder: Path) -> Inputs:
@@ -61,6 +69,9 @@ class TestConformance(PluginConformance):
             "torch.distill", {"method": "feature", "layers": {"features.1": "features.1"}, **TRAINING}, distill_inputs
         ),
         Case("torch.export_onnx", {"parity_samples": 4}, model_only),
+        Case("torch.export_torchscript", {"parity_samples": 4}, model_only),
+        Case("torch.export_program", {"parity_samples": 4}, model_only),
+        Case("torch.import_weights", {"architecture": "zoo:conv_tiny"}, checkpoint_only),
         Case("torch.evaluate", {}, evaluate_inputs),
         Case("torch.benchmark", {"seconds": 0.05, "warmup": 1}, model_only),
         Case("torch.prune", {"method": "taylor", "ratio": 0.5, **TRAINING}, evaluate_inputs),

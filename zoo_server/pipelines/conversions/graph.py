@@ -182,6 +182,7 @@ def _between(starts: Sequence[Start], edges: Sequence[OfferedEdge], wanted: Want
         item
         for item in edges
         if item.edge.precision in precisions
+        and (not item.edge.takes or precisions.intersection(item.edge.takes))
         and (
             (item.edge.precision or item.operation in wanted.through)
             if item.edge.source == item.edge.target

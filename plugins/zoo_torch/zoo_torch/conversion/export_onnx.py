@@ -1,5 +1,7 @@
 """``torch.export_onnx``: PyTorch weights as one ONNX file, compared with its source in ONNX Runtime."""
 
+import ast
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,70 +12,51 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
-from zoo_sdk.context import InputItem, Inputs, OperationContext
-from zoo_sdk.errors import InvalidInput, OperationError
+from zoo_sdk.artifacts import ArtifactDescription
+from zoo_sdk.context import Inputs, OperationContext
+from zoo_sdk.errors import OperationError
 from zoo_sdk.formats import Runtime
-from zoo_sdk.vocabulary import Precision
 from zoo_torch.conversion.params import ExportOnnxParams
-from zoo_torch.devices import compiler_cache_below, prepare_device
-from zoo_torch.networks.weights import load_weights
-from zoo_torch.training.data import check_channels, model_preprocessing
-from zoo_torch.training.results import signature_of
-from zoo_vision.agreement import check_pictures_fit
-from zoo_vision.datasets import open_split
-from zoo_vision.parity import ParityFigures, check_parity, report_parity
-from zoo_vision.preprocessing import native_preprocessing
+from zoo_torch.conversion.sources import MAX_MESSAGE, check_export, declare_export, open_source
+from zoo_torch.devices import compiler_cache_below
+from zoo_vision.bisection import Values
+from zoo_vision.onnx_graphs import expose
 
 ONNX_FILE = "model.onnx"
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
-STEPS = 3
-MAX_MESSAGE = 1000
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""The exporter's note on each node: the modules around it, outermost first, then its own name."""
 
 
 def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> None:
     """Convert and check; see :class:`zoo_torch.conversion.params.ExportOnnxParams`."""
-    prepare_device(context)
-    item = inputs.one("model")
-    weights = load_weights(item, architecture=params.architecture)
-    preprocessing, samples = _parity_inputs(item, inputs, params, context)
-    check_channels(item.reference, weights.architecture.in_chans, preprocessing)
-    network = weights.build().eval()
-    context.raise_if_cancelled()
-    context.progress(1, STEPS, "exporting")
+    source = open_source(params, inputs, context)
     path = context.output() / ONNX_FILE
     with compiler_cache_below(context.scratch):
-        export_network(network, samples[:2], params.opset, path)
-    context.raise_if_cancelled()
-    context.progress(2, STEPS, "checking in ONNX Runtime")
-    figures = _compare(network, path, samples, params, context)
-    data_port = "data" if inputs.optional("data") else None
-    report_parity(
-        context,
-        figures,
+        values = export_network(source.network, source.example.numpy(), params.opset, path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = context.threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def infer(batch: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0])
+
+    def inside(sample: NDArray[np.float32]) -> Values:
+        return _values_of_file(path, values, sample, options)
+
+    figures = check_export(source, infer, inside, params, context)
+    artifact = ArtifactDescription(
+        format="onnx",
+        files=(ONNX_FILE,),
         runtime=Runtime.ONNXRUNTIME,
-        dataset=data_port,
-        split=params.split if data_port else None,
-        details={"inputs": "images" if data_port else "noise", "onnxruntime": onnxruntime.__version__},
+        details={"opset": params.opset, "onnxruntime": onnxruntime.__version__},
     )
-    context.measure("size_bytes", path.stat().st_size, runtime=Runtime.ONNXRUNTIME)
-    context.artifact(
-        ArtifactDescription(
-            format="onnx",
-            files=(ONNX_FILE,),
-            precision=Precision.FP32,
-            runtime=Runtime.ONNXRUNTIME,
-            signature=signature_of(preprocessing, weights.architecture.num_classes),
-            preprocessing=preprocessing,
-            details=_details(item, weights.architecture.model_dump(mode="json"), params.opset),
-        )
-    )
-    context.progress(STEPS, STEPS, f"largest difference {figures.max_abs_diff:.2g}")
+    declare_export(source, figures, artifact, context)
 
 
-def export_network(network: nn.Module, example: NDArray[np.float32], opset: int, path: Path) -> None:
-    """Write ``network`` as ONNX with a dynamic batch.
+def export_network(network: nn.Module, example: NDArray[np.float32], opset: int, path: Path) -> dict[str, str]:
+    """Write ``network`` as ONNX with a dynamic batch; returns which value of the graph is which module's output.
 
     Uses torch.export (``dynamo=True``).  The older tracing exporter takes a tenth of the time on small networks, but is
     deprecated, and it bakes the traced path of data-dependent code into the file without a word.
@@ -97,9 +80,29 @@ def export_network(network: nn.Module, example: NDArray[np.float32], opset: int,
     if program is None:
         raise OperationError("torch.onnx.export made no program.")
     model = program.model_proto
+    values = _module_values(model)
     _strip_traces(model)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+    return values
+
+
+def _module_values(model: onnx.ModelProto) -> dict[str, str]:
+    """Module -> the last value that it computes.
+
+    Layers whose weights were joined with a neighbour's have no nodes or other values; only modules with several nodes
+    can be compared then, so the others are left out.
+    """
+    found: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for node in model.graph.node:
+        note = next((prop.value for prop in node.metadata_props if prop.key == SCOPES), "[]")
+        for module in ast.literal_eval(note)[:-1]:
+            if module:
+                found[module] = node.output[0]
+                counts[module] = counts.get(module, 0) + 1
+    has_normalisations = any(node.op_type == "BatchNormalization" for node in model.graph.node)
+    return {module: value for module, value in found.items() if has_normalisations or counts[module] > 1}
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:
@@ -112,42 +115,21 @@ def _strip_traces(model: onnx.ModelProto) -> None:
         del initializer.metadata_props[:]
 
 
-def _parity_inputs(
-    item: InputItem, inputs: Inputs, params: ExportOnnxParams, context: OperationContext
-) -> tuple[Preprocessing, NDArray[np.float32]]:
-    """The model's preprocessing, and inputs for the check: pictures of ``data``, else noise."""
-    preprocessing = model_preprocessing(item)
-    data = inputs.optional("data")
-    if data is not None:
-        split = open_split(data, params.split)
-        preprocessing = preprocessing or native_preprocessing(split)
-        check_pictures_fit(split, preprocessing)
-        batch, _ = next(split.batches(preprocessing, max(2, params.parity_samples)))
-        # A single picture is doubled: a batch of one would be exported as a constant.
-        return preprocessing, batch if len(batch) > 1 else np.concatenate([batch, batch])
-    if preprocessing is None:
-        raise InvalidInput(
-            f"{item.reference} does not say how its inputs are made, so their size is unknown.",
-            hint="Give the input `data`, or push the version with `preprocessing` in its description.",
-        )
-    shape = (params.parity_samples, preprocessing.channels, *preprocessing.crop)
-    return preprocessing, np.random.default_rng(context.seed).standard_normal(shape, dtype=np.float32)
+def _values_of_file(
+    path: Path, values: Mapping[str, str], sample: NDArray[np.float32], options: onnxruntime.SessionOptions
+) -> Values:
+    """Values inside the file, by the modules of the source."""
 
+    def answer(names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        model = onnx.load(path)
+        asked = {name: values[name] for name in names if name in values}
+        expose(model, asked.values())
+        given = {value.name for value in model.graph.output}
+        asked = {name: value for name, value in asked.items() if value in given}
+        if not asked:
+            return {}
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        found = session.run(list(asked.values()), {INPUT_NAME: sample})
+        return dict(zip(asked, found, strict=True))
 
-def _compare(
-    network: nn.Module, path: Path, samples: NDArray[np.float32], params: ExportOnnxParams, context: OperationContext
-) -> ParityFigures:
-    with torch.inference_mode():
-        reference = network(torch.from_numpy(samples)).numpy()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = context.threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    candidate = np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: samples})[0])
-    allowed = params.parity_tolerance * max(1.0, float(np.abs(reference).max()))
-    return check_parity(reference, candidate, max_abs=allowed)
-
-
-def _details(item: InputItem, architecture: dict[str, Any], opset: int) -> dict[str, Any]:
-    known = item.artifact.details if item.artifact else {}
-    details: dict[str, Any] = {"architecture": architecture, "opset": opset, "producer": f"torch {torch.__version__}"}
-    return details | {key: known[key] for key in ("classes",) if key in known}
+    return answer

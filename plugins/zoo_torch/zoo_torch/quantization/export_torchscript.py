@@ -1,27 +1,16 @@
 """The simulated network as TorchScript, for tools that read Adlik's published .jit files."""
 
 import copy
-import io
-import re
-import warnings
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
 
-from zoo_sdk.errors import OperationError
+from zoo_torch.conversion.torchscript_files import trace_and_write
 from zoo_torch.quantization.network import QuantisedConv2d, QuantisedLayer, quantised_layers
 from zoo_torch.quantization.tracing import joined_normalisations, scale_and_shift, trace
-
-_LEFT_OUT = re.compile(r"\.debug_pkl$|/traced_inputs|/\.data/")
-"""Parts of the archive with the maker's folders, the example and a random number: loading does not need them."""
-_COUNTED_NAME = re.compile(rb"___torch_mangle_\d+")
-MAX_MESSAGE = 500
 
 
 def write_torchscript(network: nn.Module, example: Tensor, path: Path) -> torch.jit.ScriptModule:
@@ -39,44 +28,7 @@ def write_torchscript(network: nn.Module, example: Tensor, path: Path) -> torch.
         OperationError: torch cannot trace it.
 
     """
-    fixed = _fixed(network)
-    stream = io.BytesIO()
-    try:
-        with _warnings_unsaid(), torch.no_grad():
-            traced = torch.jit.trace(fixed, example, check_trace=False)
-            # Frozen, it is one function of one class, so that only one name has a number of this process in it.
-            frozen = torch.jit.freeze(traced, optimize_numerics=False)
-            torch.jit.save(frozen, stream)
-    except (RuntimeError, torch.jit.TracingCheckError) as error:
-        raise OperationError(f"PyTorch cannot trace this network: {error}"[:MAX_MESSAGE]) from error
-    _write_reproducibly(stream, path)
-    return cast("torch.jit.ScriptModule", frozen)
-
-
-@contextmanager
-def _warnings_unsaid() -> Iterator[None]:
-    """Keep quiet that torch advises torch.export instead: this format is what is asked for.
-
-    And that the traced network will always take the decisions that it took for the example: whether they are right for
-    pictures is seen when the two are compared on some.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
-        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
-        yield
-
-
-def _write_reproducibly(stream: io.BytesIO, path: Path) -> None:
-    with zipfile.ZipFile(stream) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
-        for member in source.infolist():
-            if not _LEFT_OUT.search(member.filename):
-                name = _COUNTED_NAME.sub(b"___torch_mangle_0", member.filename.encode()).decode()
-                is_text = name.endswith((".py", ".pkl"))
-                content = source.read(member)
-                # Names in its pickles end with a line feed and have no length before them.
-                content = _COUNTED_NAME.sub(b"___torch_mangle_0", content) if is_text else content
-                target.writestr(zipfile.ZipInfo(name), content)
+    return trace_and_write(_fixed(network), example, path)
 
 
 def _fixed(network: nn.Module) -> nn.Module:

@@ -1,0 +1,1 @@
+"""``torch.import_weights``: other people's checkpoints as safetensors, without unpickling anything."""
