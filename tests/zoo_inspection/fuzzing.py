@@ -139,9 +139,9 @@ def run(count: int, known: list[bytes], seed: int) -> dict[str, object]:
     confined()
     seconds, faults = [], []
     for data, name in cases(count, known, seed):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         found = inspect(io.BytesIO(data), name=name)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.thread_time() - begin)
         faults += [finding["reason"] for finding in found.findings if OUR_FAULT in finding["reason"]]
     return {
         "cases": len(seconds),
