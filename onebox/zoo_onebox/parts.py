@@ -37,7 +37,8 @@ WORKER_PASSED_ON = (
 )
 SERVER_PASSED_ON = (
     "ZOO_STORE_QUOTA_GIB", "ZOO_LEASE_SECONDS", "ZOO_DEBUG", "ZOO_SIGNING_KEYS_DIR", "ZOO_S3_ENDPOINT_URL",
-    "ZOO_S3_BUCKET",
+    "ZOO_S3_PUBLIC_URL", "ZOO_S3_BUCKET", "ZOO_S3_REGION", "ZOO_MIRROR_HOSTS", "ZOO_MIRROR_NETWORKS",
+    "ZOO_MIRROR_LIMIT_GIB",
 )  # fmt: skip
 SERVER_SECRETS = ("ZOO_S3_ACCESS_KEY_ID", "ZOO_S3_SECRET_ACCESS_KEY")
 """Never written down: the registry inherits them from us through the manager."""
@@ -257,8 +258,9 @@ class Zoo:
 
 
 def installed_families() -> list[str]:
-    """The installed plugin groups: one worker each."""
-    return sorted({spec.manifest.family for spec in discover_operations().values()})
+    """The installed plugin groups that have something to do here: one worker each."""
+    specs, gpu = discover_operations().values(), gpu_is_present()
+    return sorted({spec.manifest.family for spec in specs if gpu or not spec.resources.gpus})
 
 
 def gpu_is_present() -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 from zoo_onebox.home import Home
@@ -25,14 +26,17 @@ def fresh_admin_token(home: Home) -> dict[str, Any]:
     return {key: json.loads(answer.strip().splitlines()[-1])[key] for key in ("admin_user", "admin_token")}
 
 
-def run_beside(home: Home, *words: str) -> int:
+def run_beside(home: Home, *words: str, environ: Mapping[str, str] | None = None) -> int:
     """Run a management command whose output is for whoever called us; answers its exit status.
+
+    ``environ``: variables that it gets besides those of the running registry.
 
     Raises:
         Conflict: no Zoo runs on this home.
 
     """
-    return subprocess.run(_command(home, f"admin-{os.getpid()}", *words), check=False).returncode
+    command = _command(home, f"admin-{os.getpid()}", *words, environ=environ)
+    return subprocess.run(command, check=False).returncode
 
 
 def _run(home: Home, name: str, *words: str) -> str:
@@ -42,13 +46,14 @@ def _run(home: Home, name: str, *words: str) -> str:
     return done.stdout
 
 
-def _command(home: Home, name: str, *words: str) -> list[str]:
+def _command(home: Home, name: str, *words: str, environ: Mapping[str, str] | None = None) -> list[str]:
     try:
         specification = json.loads((home.specifications / f"{MODEL}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Conflict(f"No Zoo runs on {home.root}.", hint="Start it by `zoo up`.") from None
     python, module, package = specification["command"][:3]
     specification["command"] = [python, module, package, *words]
+    specification["environment"] |= environ or {}
     path = home.specifications / f"{name}.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(specification), encoding="utf-8")

@@ -106,7 +106,8 @@ class Registry:
     def stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
         """Send a request and give the answer while it comes; errors of the connection raise :class:`Unavailable`."""
         try:
-            with self._http.stream(method, path, **options) as response:
+            # A registry whose blobs are in S3 redirects there; httpx keeps our token from other hosts.
+            with self._http.stream(method, path, follow_redirects=True, **options) as response:
                 if response.is_error:
                     response.read()
                     raise error_of(response)

@@ -47,6 +47,7 @@ class Holding(models.Model):
 class Upload(models.Model):
     """A resumable upload: ``open -> complete | aborted``.
 
+    ``multipart`` is the bucket's name for the parts of a direct upload (see :mod:`zoo_server.artifacts.direct`).
     ``offset`` counts the bytes that are durable in the session's temporary file.  ``job_id``/``attempt`` bind the
     upload to an attempt when a worker makes it (plain values, not a foreign key: this app lies below ``jobs``).
     """
@@ -67,6 +68,7 @@ class Upload(models.Model):
     size = models.BigIntegerField()
     sha256 = models.CharField(max_length=71, blank=True)
     offset = models.BigIntegerField(default=0)
+    multipart = models.CharField(max_length=1024, blank=True, editable=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="uploads")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -10,13 +10,15 @@ from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.models import Team
 from zoo_server.accounts.selectors import deny, team_scopes
 from zoo_server.artifacts.models import Blob, Upload
+from zoo_server.artifacts.s3_store import S3Store
 from zoo_server.artifacts.store import BlobStore, LocalStore
 from zoo_server.rest.principals import Principal
 
 
 def blob_store() -> BlobStore:
     """The store that the settings name."""
-    return LocalStore(settings.ZOO_STORE_DIR)
+    local = LocalStore(settings.ZOO_STORE_DIR)
+    return local if settings.ZOO_S3 is None else S3Store(settings.ZOO_S3, local)
 
 
 def upload_for(*, principal: Principal, upload_id: UUID) -> Upload:

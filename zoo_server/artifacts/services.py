@@ -15,11 +15,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from zoo_inspection import INSPECTOR_VERSION, inspect
+from zoo_inspection import INSPECTOR_VERSION, Inspection, inspect
 from zoo_sdk.errors import Conflict, IntegrityError, InvalidInput, PermissionDenied
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.models import Blob, Holding, Upload
 from zoo_server.artifacts.running_digests import RunningDigests
+from zoo_server.artifacts.s3_store import S3Store
 from zoo_server.artifacts.selectors import blob_store, stored_bytes, upload_for
 from zoo_server.artifacts.store import PIECE, SessionBusy, SessionFile
 from zoo_server.audit.services import record_event
@@ -121,6 +122,8 @@ def append_to_upload(*, principal: Principal, upload_id: UUID, part: Part) -> Up
 
     """
     upload = upload_for(principal=principal, upload_id=upload_id)
+    if upload.multipart:
+        raise Conflict("The upload's parts go to the bucket.", hint="Send the rest there: POST uploads/ID/parts.")
     with blob_store().session(upload.pk) as file:
         _reconcile(upload, file)
         if part.offset != upload.offset:
@@ -149,13 +152,13 @@ def complete_upload(*, principal: Principal, upload_id: UUID, sha256: str) -> Up
     """
     upload = upload_for(principal=principal, upload_id=upload_id)
     if upload.state == Upload.State.COMPLETE:
-        return _already_complete(upload, sha256)
+        return already_complete(upload, sha256)
     store = blob_store()
     with store.session(upload.pk) as file:
         upload.refresh_from_db()
         if upload.state == Upload.State.COMPLETE:
             store.discard_session(upload.pk)
-            return _already_complete(upload, sha256)
+            return already_complete(upload, sha256)
         _reconcile(upload, file)
         if upload.offset != upload.size:
             raise Incomplete(
@@ -172,7 +175,9 @@ def complete_upload(*, principal: Principal, upload_id: UUID, sha256: str) -> Up
                 hint="Nothing was kept. Check the file, and upload it again.",
                 facts={"sha256": found},
             )
-        _keep(principal, upload, file, found)
+        inspection = inspect(file.path, name=upload.filename)
+        file.keep_as(found)
+        keep_blob(principal=principal, upload=upload, found=inspection, digest=found)
         store.discard_session(upload.pk)
     return upload
 
@@ -197,6 +202,7 @@ def expire_uploads(*, now: datetime | None = None) -> int:
     needed = set(Upload.objects.filter(pk__in=on_disk, state=Upload.State.OPEN).values_list("pk", flat=True))
     for upload_id in on_disk - needed:
         store.discard_session(upload_id)
+    store.discard_stale(before=(now or timezone.now()) - SESSION_LIFETIME)
     return ended
 
 
@@ -210,6 +216,8 @@ def _abort(upload: Upload) -> None:
     with store.session(upload.pk):
         Upload.objects.filter(pk=upload.pk, state=Upload.State.OPEN).update(state=Upload.State.ABORTED)
         store.discard_session(upload.pk)
+    if upload.multipart and isinstance(store, S3Store) and upload.state == Upload.State.OPEN:
+        store.discard_direct(upload.pk, upload.multipart)
 
 
 def _check_room(size: int) -> None:
@@ -310,9 +318,8 @@ def _whole_digest(upload: Upload, file: SessionFile) -> str:
     return f"sha256:{state.hexdigest()}"
 
 
-def _keep(principal: Principal, upload: Upload, file: SessionFile, digest: str) -> None:
-    found = inspect(file.path, name=upload.filename)
-    file.keep_as(digest)
+def keep_blob(*, principal: Principal, upload: Upload, found: Inspection, digest: str) -> None:
+    """Note bytes that are in the store under ``digest`` as a blob, and that the upload's team possesses them."""
     with transaction.atomic():
         blob, _ = Blob.objects.get_or_create(
             sha256=digest,
@@ -331,7 +338,8 @@ def _keep(principal: Principal, upload: Upload, file: SessionFile, digest: str) 
         record_event(actor=principal, action="upload.completed", subject=upload, team=upload.team.name, details=details)
 
 
-def _already_complete(upload: Upload, sha256: str) -> Upload:
+def already_complete(upload: Upload, sha256: str) -> Upload:
+    """The upload, if it was completed with this digest; else a conflict."""
     if upload.blob_id != sha256:
         raise Conflict(
             f"The upload is complete with the digest {upload.blob_id}, not {sha256}.", facts={"sha256": upload.blob_id}

@@ -1,6 +1,7 @@
 """Where bytes live: blobs by digest, and the growing files of upload sessions.
 
-:class:`BlobStore` is the seam; :class:`LocalStore` keeps files in a folder::
+:class:`BlobStore` is the seam; :class:`zoo_server.artifacts.s3_store.S3Store` keeps blobs in a bucket, and
+:class:`LocalStore` files in a folder::
 
     <root>/sessions/<uuid>       one file per upload session
     <root>/blobs/aa/bb/<hex>     one file per blob, named by its sha256, never changed once there
@@ -14,6 +15,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
@@ -73,8 +75,17 @@ class BlobStore(Protocol):
     def free_bytes(self) -> int:
         """Bytes that can still be written."""
 
+    def size_of(self, sha256: str) -> int | None:
+        """Bytes of the blob as the store has it; None: it has none."""
+
     def open(self, sha256: str) -> BinaryIO:
-        """The blob, opened unbuffered for reading; raises :class:`Unavailable` if its file is gone."""
+        """The blob, opened unbuffered for reading; raises :class:`Unavailable` if it is gone."""
+
+    def download_url(self, sha256: str, *, filename: str, content_type: str) -> str | None:
+        """Where a client may fetch the blob itself for a while; None: the server sends it."""
+
+    def discard_stale(self, *, before: datetime) -> int:
+        """Remove what broken transfers to the store left before then; answers how many."""
 
 
 class LocalSessionFile:
@@ -129,9 +140,9 @@ class LocalSessionFile:
 class LocalStore:
     """See :class:`BlobStore`: a folder on this machine, or on a file system shared by all web servers."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, sessions: str = "sessions") -> None:
         self.root = root
-        self._sessions = root / "sessions"
+        self._sessions = root / sessions
 
     def blob_path(self, sha256: str) -> Path:
         """Where the blob of that digest lies."""
@@ -163,6 +174,18 @@ class LocalStore:
         make_folders(self.root)
         found = os.statvfs(self.root)
         return found.f_bavail * found.f_frsize
+
+    def size_of(self, sha256: str) -> int | None:
+        try:
+            return self.blob_path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def download_url(self, sha256: str, *, filename: str, content_type: str) -> str | None:
+        return None
+
+    def discard_stale(self, *, before: datetime) -> int:
+        return 0
 
     def open(self, sha256: str) -> BinaryIO:
         try:

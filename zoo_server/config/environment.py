@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from zoo_sdk.environment import check_environment
 from zoo_sdk.errors import InvalidInput
+from zoo_server.artifacts.s3_settings import S3Settings
 
 CATALOGUES = Path(__file__).parents[2] / "catalogs"
 MIRROR_HOSTS = (
@@ -32,6 +33,7 @@ class Environment:
     public_url: str
     store_dir: Path
     store_quota_bytes: int | None
+    s3: S3Settings | None
     signing_keys_dir: Path
     mlflow_tracking_uri: str | None
     lease_seconds: int
@@ -45,7 +47,6 @@ class Environment:
 def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
     """Parse and check the variables; raises :class:`zoo_sdk.errors.InvalidInput` that names the wrong one."""
     check_environment(environ)
-    _refuse_s3(environ)
     debug = environ.get("ZOO_DEBUG") == "1"
     home = Path(environ.get("ZOO_HOME", ".zoo")).absolute()
     quota = environ.get("ZOO_STORE_QUOTA_GIB")
@@ -56,6 +57,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         allowed_hosts=environ.get("ZOO_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(","),
         public_url=environ.get("ZOO_URL", "http://127.0.0.1:8080").rstrip("/"),
         store_dir=Path(environ.get("ZOO_STORE_DIR", home / "store")),
+        s3=_s3(environ),
         store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
         signing_keys_dir=Path(environ.get("ZOO_SIGNING_KEYS_DIR", home / "secrets" / "signing-keys")),
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
@@ -68,15 +70,33 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
     )
 
 
-def _refuse_s3(environ: Mapping[str, str]) -> None:
-    """Only the local store exists yet; files in a folder where nobody expects them are worse than no start."""
-    given = sorted(name for name, value in environ.items() if name.startswith("ZOO_S3_") and value)
-    if given:
+def _s3(environ: Mapping[str, str]) -> S3Settings | None:
+    """The bucket, or None when nothing of it is named; half a bucket is an error."""
+    given = {name: value for name, value in environ.items() if name.startswith("ZOO_S3_") and value}
+    if not given.keys() - {"ZOO_S3_REGION"}:
+        return None
+    needed = ("ZOO_S3_BUCKET", "ZOO_S3_ACCESS_KEY_ID", "ZOO_S3_SECRET_ACCESS_KEY")
+    missing = [name for name in needed if name not in given]
+    if missing:
         raise InvalidInput(
-            f"{', '.join(given)} are set, but this version keeps files in a local folder only.",
-            hint="Unset them; ZOO_STORE_DIR names the folder.",
-            facts={"field": given[0]},
+            f"{', '.join(sorted(given))} are set, but {' and '.join(missing)} are not.",
+            hint="Set them for a blob store in S3, or unset all of ZOO_S3_* for one in the folder ZOO_STORE_DIR.",
+            facts={"field": missing[0]},
         )
+    addresses = {name: given.get(name) for name in ("ZOO_S3_ENDPOINT_URL", "ZOO_S3_PUBLIC_URL")}
+    for name, address in addresses.items():
+        if address and not address.startswith(("http://", "https://")):
+            raise InvalidInput(
+                f"{name}={address!r} is not an address.", hint="Write http(s)://host:port.", facts={"field": name}
+            )
+    return S3Settings(
+        bucket=given["ZOO_S3_BUCKET"],
+        access_key=given["ZOO_S3_ACCESS_KEY_ID"],
+        secret_key=given["ZOO_S3_SECRET_ACCESS_KEY"],
+        endpoint_url=addresses["ZOO_S3_ENDPOINT_URL"],
+        public_url=addresses["ZOO_S3_PUBLIC_URL"],
+        region=given.get("ZOO_S3_REGION", "us-east-1"),
+    )
 
 
 def _words(text: str) -> list[str]:

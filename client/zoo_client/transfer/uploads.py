@@ -14,6 +14,7 @@ from zoo_client.api import Api, path_of, wait_seconds
 from zoo_client.errors import Unreachable
 from zoo_client.records import Upload
 from zoo_client.transfer.digests import Progress, digest_of_file, ignore_progress
+from zoo_client.transfer.direct import DirectSender, NotReachable
 from zoo_client.transfer.journal import UploadJournal
 from zoo_client.transfer.wire import BREAKS, MAX_PROBLEM_BYTES, Broken, Wire, raise_for_problem
 from zoo_sdk.errors import Conflict, InvalidInput, NotFound, Unavailable, ZooError
@@ -81,7 +82,9 @@ def upload_file(
         progress(before.st_size)
         return _finish(uploader, session["id"], digest, before.st_size)
     try:
-        _send(uploader, session, path, before.st_size, progress)
+        session = _send_directly(uploader, session, path, digest, progress)
+        if session.get("offset") is not None:
+            _send(uploader, session, path, before.st_size, progress)
     except NotFound:
         _forget(uploader, digest)
         raise
@@ -89,6 +92,28 @@ def upload_file(
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise InvalidInput(f"{path} changed while it was uploaded.", hint="Run it again when nobody writes to it.")
     return _finish(uploader, session["id"], digest, before.st_size)
+
+
+def _send_directly(
+    uploader: Uploader, session: dict[str, Any], path: Path, digest: str, progress: Progress
+) -> dict[str, Any]:
+    """Send the parts to the registry's S3 service if it has one.
+
+    Answers the session; without ``offset`` when everything is sent, a fresh one when the service cannot be reached.
+    """
+    size = path.stat().st_size
+    if not session.get("part_size") or not size:
+        return {"offset": 0, **session}
+    sender = DirectSender(
+        uploader.api, uploader.wire, session["id"], path, size, session["part_size"], progress, uploader.sleep
+    )
+    try:
+        sender.send()
+    except NotReachable:
+        uploader.api.send("DELETE", path_of("uploads", session["id"]))
+        _forget(uploader, digest)
+        return {"offset": 0, **_open_session(uploader, size, digest, path.name)}
+    return {"id": session["id"]}
 
 
 def _find_session(uploader: Uploader, digest: str) -> dict[str, Any] | None:

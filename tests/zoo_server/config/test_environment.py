@@ -39,7 +39,7 @@ def test_the_database_url_is_taken_apart():
     assert found["OPTIONS"] == {"sslmode": "require"}
 
 
-def test_an_s3_store_is_refused_rather_than_ignored():
-    with pytest.raises(InvalidInput, match=r"ZOO_S3_BUCKET, ZOO_S3_ENDPOINT_URL are set.*local folder only"):
+def test_half_an_s3_store_is_refused_rather_than_ignored():
+    with pytest.raises(InvalidInput, match="ZOO_S3_ACCESS_KEY_ID and ZOO_S3_SECRET_ACCESS_KEY are not"):
         read_environment({"ZOO_S3_BUCKET": "zoo", "ZOO_S3_ENDPOINT_URL": "http://s3:7070"})
-    read_environment({"ZOO_S3_BUCKET": ""})
+    assert read_environment({"ZOO_S3_BUCKET": "", "ZOO_S3_REGION": "us-east-1"}).s3 is None

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.conf import settings
 from rest_framework import serializers
 
 from zoo_sdk.names import NAME_PATTERN, SHA256_PATTERN
 from zoo_server.artifacts.models import Upload
+from zoo_server.artifacts.s3_store import part_bytes
 from zoo_server.rest.serializers import StrictSerializer
 
 LARGEST_UPLOAD = 2**43
@@ -41,6 +43,49 @@ class CompletionSerializer(StrictSerializer):
     sha256 = DigestField()
 
 
+class PartSerializer(StrictSerializer):
+    """A part that is to be sent: its number from 1, and the sha256 of its bytes."""
+
+    number = serializers.IntegerField(min_value=1, max_value=10_000)
+    checksum = serializers.RegexField(r"^[A-Za-z0-9+/]{43}=\Z", help_text="sha256 of the part's bytes, base64.")
+
+
+class PartsSerializer(StrictSerializer):
+    """``POST uploads/{id}/parts``."""
+
+    parts = serializers.ListField(child=PartSerializer(), min_length=1, max_length=1000)
+
+
+class OfferedPartSerializer(serializers.Serializer[Any]):
+    """Where a part is PUT: exactly with these headers, within 15 minutes."""
+
+    number = serializers.IntegerField()
+    url = serializers.CharField()
+    headers = serializers.DictField(child=serializers.CharField())
+
+
+class OfferedPartsSerializer(serializers.Serializer[Any]):
+    """The answer to ``POST uploads/{id}/parts``."""
+
+    part_size = serializers.IntegerField(help_text="Bytes of each part but the last.")
+    parts = OfferedPartSerializer(many=True)
+
+
+class ArrivedPartSerializer(serializers.Serializer[Any]):
+    """A part that the bucket has."""
+
+    number = serializers.IntegerField()
+    size = serializers.IntegerField()
+    checksum = serializers.CharField(allow_null=True)
+
+
+class ArrivedPartsSerializer(serializers.Serializer[Any]):
+    """The answer to ``GET uploads/{id}/parts``."""
+
+    part_size = serializers.IntegerField(help_text="Bytes of each part but the last.")
+    parts = ArrivedPartSerializer(many=True)
+
+
 class UploadSerializer(serializers.ModelSerializer[Upload]):
     """An upload session.  ``format`` and ``findings`` are there once it is complete."""
 
@@ -50,6 +95,15 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
         child=serializers.DictField(child=serializers.CharField()), source="blob.findings", default=None, read_only=True
     )
 
+    part_size = serializers.SerializerMethodField(
+        help_text="Bytes of each part of a direct upload (`uploads/{id}/parts`); null: send the bytes with PATCH."
+    )
+
+    def get_part_size(self, upload: Upload) -> int | None:
+        """Parts may go to the bucket while nothing has come by PATCH."""
+        open_to_parts = settings.ZOO_S3 is not None and upload.state == Upload.State.OPEN and not upload.offset
+        return part_bytes(upload.size) if open_to_parts else None
+
     class Meta:
         model = Upload
         fields = (
@@ -58,6 +112,7 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
             "state",
             "size",
             "offset",
+            "part_size",
             "sha256",
             "filename",
             "format",

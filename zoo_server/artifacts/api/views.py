@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
@@ -10,13 +12,23 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.selectors import team_for
-from zoo_server.artifacts.api.serializers import CompletionSerializer, NewUploadSerializer, UploadSerializer
+from zoo_server.artifacts.api.serializers import (
+    ArrivedPartsSerializer,
+    CompletionSerializer,
+    NewUploadSerializer,
+    OfferedPartsSerializer,
+    PartsSerializer,
+    UploadSerializer,
+)
+from zoo_server.artifacts.direct import arrived_parts, complete_direct_upload, offer_parts
 from zoo_server.artifacts.models import Upload
+from zoo_server.artifacts.s3_store import part_bytes
 from zoo_server.artifacts.selectors import upload_for
 from zoo_server.artifacts.services import Part, abort_upload, append_to_upload, complete_upload, open_upload
 from zoo_server.rest.principals import principal_of
@@ -92,6 +104,27 @@ class UploadDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+class UploadParts(APIView):
+    """The parts of a direct upload: the client sends them to the bucket itself.  409 `not-direct` without one."""
+
+    scopes = {"GET": WRITER_OR_WORKER, "POST": WRITER_OR_WORKER}
+
+    @extend_schema(operation_id="arrived_parts", responses=ArrivedPartsSerializer)
+    def get(self, request: Request, upload_id: UUID) -> Response:
+        """Which parts the bucket has."""
+        principal = principal_of(request)
+        parts = arrived_parts(principal=principal, upload_id=upload_id)
+        return Response(_parts_body(ArrivedPartsSerializer, request, upload_id, parts))
+
+    @extend_schema(operation_id="offer_parts", request=PartsSerializer, responses=OfferedPartsSerializer)
+    def post(self, request: Request, upload_id: UUID) -> Response:
+        """Addresses to PUT parts to.  The service refuses bytes with another checksum."""
+        wanted = validated(PartsSerializer, request.data)["parts"]
+        checksums = {part["number"]: part["checksum"] for part in wanted}
+        parts = offer_parts(principal=principal_of(request), upload_id=upload_id, checksums=checksums)
+        return Response(_parts_body(OfferedPartsSerializer, request, upload_id, parts))
+
+
 class UploadCompletion(APIView):
     """Check the whole digest and keep the bytes."""
 
@@ -100,7 +133,10 @@ class UploadCompletion(APIView):
     @extend_schema(operation_id="complete_upload", request=CompletionSerializer, responses=UploadSerializer)
     def post(self, request: Request, upload_id: UUID) -> Response:
         digest = validated(CompletionSerializer, request.data)["sha256"]
-        return upload_response(complete_upload(principal=principal_of(request), upload_id=upload_id, sha256=digest))
+        principal = principal_of(request)
+        is_direct = upload_for(principal=principal, upload_id=upload_id).multipart
+        complete = complete_direct_upload if is_direct else complete_upload
+        return upload_response(complete(principal=principal, upload_id=upload_id, sha256=digest))
 
 
 def opened_upload_response(upload: Upload) -> Response:
@@ -112,6 +148,11 @@ def opened_upload_response(upload: Upload) -> Response:
 def upload_response(upload: Upload, code: int = status.HTTP_200_OK) -> Response:
     """A session as JSON, with its offset as a header too."""
     return Response(UploadSerializer(upload).data, status=code, headers=_headers(upload))
+
+
+def _parts_body(serializer: type[Serializer[Any]], request: Request, upload_id: UUID, parts: Sequence[Any]) -> Any:
+    upload = upload_for(principal=principal_of(request), upload_id=upload_id)
+    return serializer({"part_size": part_bytes(upload.size), "parts": parts}).data
 
 
 def _headers(upload: Upload) -> dict[str, str]:
