@@ -7,6 +7,8 @@ RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/l
 
 FROM python AS build
 ARG PLUGIN
+# Optional requirements of the plugin, such as [gpu] of zoo_tensorrt.
+ARG EXTRA=
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/zoo
 WORKDIR /source
@@ -16,7 +18,7 @@ COPY vision vision
 COPY inspection inspection
 COPY workers workers
 COPY plugins/${PLUGIN} plugins/${PLUGIN}
-RUN test -n "$PLUGIN" && pip install --constraint constraints.txt ./sdk ./workers ./vision ./inspection ./plugins/${PLUGIN}
+RUN test -n "$PLUGIN" && pip install --constraint constraints.txt ./sdk ./workers ./vision ./inspection "./plugins/${PLUGIN}${EXTRA}"
 
 FROM python AS worker
 ARG PLUGIN

@@ -29,6 +29,7 @@ FORBIDDEN = {
     "zoo_torch",
     "zoo_onnxruntime",
     "zoo_openvino",
+    "zoo_tensorrt",
     "zoo_tflite",
     "zoo_darknet",
     "zoo_keras",

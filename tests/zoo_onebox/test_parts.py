@@ -10,7 +10,7 @@ import pytest
 
 import zoo_onebox.parts
 from zoo_onebox.home import Home
-from zoo_onebox.parts import Bootstrap, Options, Zoo
+from zoo_onebox.parts import Bootstrap, Options, Zoo, installed_families
 from zoo_onebox.programs import Program, Task
 from zoo_sdk.errors import Unavailable
 
@@ -46,6 +46,12 @@ def test_each_plugin_group_has_a_worker_on_its_own_queue(home: Path) -> None:
     assert worker.environment["ZOO_URL"] == "http://127.0.0.1:8123"
     assert worker.environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5123"
     assert set(worker.secret_files) == {"ZOO_WORKER_TOKEN"}
+
+
+def test_a_group_that_needs_a_gpu_has_a_worker_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "tensorrt" not in installed_families()
+    monkeypatch.setattr(zoo_onebox.parts, "gpu_is_present", lambda: True)
+    assert {"tensorrt", "torch"} <= set(installed_families())
 
 
 def test_a_worker_knows_no_database_and_no_secret_of_the_registry(home: Path) -> None:
