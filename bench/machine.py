@@ -10,7 +10,8 @@ from typing import Any
 
 import psutil
 
-from zoo_vision.timing import ProcessorTimes, processor_name, read_processor_times
+from zoo_vision.hardware import processor_name
+from zoo_vision.timing import ProcessorTimes, read_processor_times
 
 MAX_OTHERS = 0.15
 """Share of the processors' time beyond which other work, just before or just after the bench's own, is told."""

@@ -17,7 +17,7 @@ from bench.operations import perform
 from bench.reporting import say
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.context import InputItem
-from zoo_vision.timing import processor_name
+from zoo_vision.hardware import processor_name
 
 DISTRIBUTIONS = ("numpy", "torch", "zoo-torch")
 MADE = "made.json"

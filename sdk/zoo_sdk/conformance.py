@@ -352,7 +352,8 @@ def _watched_writes(allowed: tuple[Path, ...]) -> Iterator[list[str]]:
     """Collect the paths outside ``allowed`` that Python code changes.
 
     Python's audit events see what goes through the interpreter; a C library that writes on its own is not seen.
-    Byte code caches of modules that are imported for the first time do not count.
+    Byte code caches of modules that are imported for the first time do not count, nor do the kernel's switches of this
+    process below ``/proc/self``.
     """
     _install_audit_hook()
     roots = tuple(str(path.resolve()) for path in allowed)
@@ -365,7 +366,7 @@ def _watched_writes(allowed: tuple[Path, ...]) -> Iterator[list[str]]:
         if not isinstance(changed, str | bytes):
             return
         path = str(Path(changed.decode() if isinstance(changed, bytes) else changed).absolute())
-        if not path.startswith((*roots, "/dev/")) and "__pycache__" not in path:
+        if not path.startswith((*roots, "/dev/", "/proc/self/")) and "__pycache__" not in path:
             found.append(path)
 
     _watchers.append(watch)

@@ -113,6 +113,20 @@ class OperationContext(Protocol):
         input port.
         """
 
+    def report(
+        self,
+        kind: str,
+        content: Mapping[str, Any],
+        *,
+        dataset: str | None = None,
+        split: str | None = None,
+        runtime: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        """What was found that is more than a number, as plain JSON values of bounded size; it is kept beside the
+        metrics of the version under test.  See :class:`zoo_sdk.messages.Report`; ``dataset`` names an input port.
+        """
+
     def log(self, message: str) -> None:
         """One line for people."""
 

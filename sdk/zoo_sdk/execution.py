@@ -11,12 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.context import Inputs
 from zoo_sdk.discovery import load_implementation
 from zoo_sdk.errors import Cancelled, InvalidInput, OperationError, UnknownName
 from zoo_sdk.measures import find_measure
-from zoo_sdk.messages import EventBody, LogEvent, Measurement, MetricEvent, ProgressEvent
+from zoo_sdk.messages import (
+    MAX_REPORTS,
+    EventBody,
+    LogEvent,
+    Measurement,
+    MetricEvent,
+    ProgressEvent,
+    Report,
+)
 from zoo_sdk.operations import OperationSpec
 
 PROGRESS_INTERVAL_SECONDS = 0.5
@@ -65,6 +75,7 @@ class LocalContext:
     cancelled: Callable[[], bool] = _never
     artifacts: dict[str, list[ArtifactDescription]] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
     _last_progress: float = field(default=-math.inf, repr=False)
 
     @property
@@ -111,8 +122,7 @@ class LocalContext:
         find_measure(name)
         if not math.isfinite(value):
             raise OperationError(f"{self.spec.name} measured {name} = {value}, which is not a finite number.")
-        if dataset is not None and dataset not in {port.name for port in self.spec.inputs}:
-            raise UnknownName("input port", dataset, (port.name for port in self.spec.inputs))
+        self._check_input_port(dataset)
         self.measurements.append(
             Measurement(
                 name=name,
@@ -124,6 +134,30 @@ class LocalContext:
                 details=dict(details or {}),
             )
         )
+
+    def report(
+        self,
+        kind: str,
+        content: Mapping[str, Any],
+        *,
+        dataset: str | None = None,
+        split: str | None = None,
+        runtime: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._check_input_port(dataset)
+        if len(self.reports) >= MAX_REPORTS:
+            raise OperationError(
+                f"{self.spec.name} made more than {MAX_REPORTS} reports, the most that a job may make."
+            )
+        try:
+            made = Report(
+                kind=kind, content=dict(content), dataset_port=dataset, split=split, runtime=runtime, device=device
+            )
+        except ValidationError as error:
+            reasons = "; ".join(item["msg"] for item in error.errors())
+            raise OperationError(f"The report {kind!r} of {self.spec.name} is refused: {reasons}.") from error
+        self.reports.append(made)
 
     def log(self, message: str) -> None:
         self.emit(LogEvent(message=message[:8000]))
@@ -140,6 +174,10 @@ class LocalContext:
     def raise_if_cancelled(self) -> None:
         if self.cancelled():
             raise Cancelled("The job was cancelled.")
+
+    def _check_input_port(self, port: str | None) -> None:
+        if port is not None and port not in {item.name for item in self.spec.inputs}:
+            raise UnknownName("input port", port, (item.name for item in self.spec.inputs))
 
     def _check_port(self, port: str) -> None:
         known = [item.name for item in self.spec.outputs]

@@ -12,7 +12,8 @@ class Format(BaseModel):
     """One file format (or directory format: several files that are one artifact).
 
     ``suffixes`` are the usual ones, first file first; they are a hint for people, never proof of the content.
-    ``executable``: loading such a file may run code, so it is stored, scanned and never loaded.
+    ``executable``: loading such a file may run code.  It is stored and scanned, the registry never loads it, and a
+    worker only in the process of an attempt, for an operation that names the format.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

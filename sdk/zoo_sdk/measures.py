@@ -25,11 +25,25 @@ _MEASURES = (
     Measure(name="box_ap", unit="%", direction="higher", title="Box average precision, IoU .50:.95"),
     Measure(name="mask_ap", unit="%", direction="higher", title="Mask average precision, IoU .50:.95"),
     Measure(name="loss", unit="", direction="lower", title="Mean cross-entropy"),
-    Measure(name="agreement_top1", unit="%", direction="higher", title="Top-1 agreement with the source model"),
+    Measure(name="f1_macro", unit="%", direction="higher", title="Mean F1 score of the classes"),
+    Measure(
+        name="calibration_error",
+        unit="%",
+        direction="lower",
+        title="Expected calibration error, 15 bins of equal width",
+    ),
+    Measure(
+        name="agreement_top1", unit="%", direction="higher", title="Top-1 agreement with the source or another model"
+    ),
     Measure(name="max_abs_diff", unit="", direction="lower", title="Largest difference to the source model's outputs"),
     Measure(name="mean_abs_diff", unit="", direction="lower", title="Mean difference to the source model's outputs"),
     Measure(name="latency_ms", unit="ms", direction="lower", title="Median latency of one batch"),
     Measure(name="latency_ms_p95", unit="ms", direction="lower", title="95th percentile of latency of one batch"),
+    Measure(name="latency_ms_p99", unit="ms", direction="lower", title="99th percentile of latency of one batch"),
+    Measure(name="load_ms", unit="ms", direction="lower", title="Time from the file to a model that is ready"),
+    Measure(
+        name="peak_memory_bytes", unit="bytes", direction="lower", title="Largest memory of the process with the model"
+    ),
     Measure(name="throughput", unit="samples/s", direction="higher", title="Samples per second"),
     Measure(name="size_bytes", unit="bytes", direction="lower", title="Size of the artifact's files"),
     Measure(name="parameters", unit="", direction="lower", title="Number of parameters"),

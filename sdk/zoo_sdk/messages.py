@@ -1,10 +1,11 @@
 """What a worker and the registry say to each other over the worker API (JSON bodies of ``/api/v1/worker/...``)."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription, FileEntry
 from zoo_sdk.names import Digest
@@ -14,6 +15,9 @@ from zoo_sdk.vocabulary import FailureCause
 PROTOCOL_VERSION = 1
 GPUS_NEEDED = "gpus-needed"
 """The problem code of a claim for a job that needs more GPUs than were set aside for it."""
+MAX_REPORT_BYTES = 1_500_000
+MAX_REPORTS = 2
+"""Of one job; with everything else in the message they must stay below what the registry takes as one body."""
 
 
 class _Message(BaseModel):
@@ -169,6 +173,32 @@ class Measurement(_Message):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class Report(_Message):
+    """What a measurement found that is more than a number: figures per class, a confusion matrix, a sweep.
+
+    ``kind`` says what ``content`` holds, such as ``classification`` or ``benchmark``; ``dataset_port`` is as in
+    :class:`Measurement`.  As JSON the content has at most :data:`MAX_REPORT_BYTES` bytes.
+    """
+
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    content: dict[str, Any]
+    dataset_port: str | None = None
+    split: str | None = None
+    runtime: str | None = None
+    device: str | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _is_small_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            size = len(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"it cannot be written as JSON: {error}") from error
+        if size > MAX_REPORT_BYTES:
+            raise ValueError(f"it has {size:,} bytes as JSON, more than {MAX_REPORT_BYTES:,}")
+        return value
+
+
 class FinishReport(_Message):
     """``POST worker/jobs/{job}/attempts/{n}/finish``: idempotent; refused with 409 when the lease is lost.
 
@@ -177,6 +207,7 @@ class FinishReport(_Message):
 
     outputs: dict[str, OutputReport] = Field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
+    reports: tuple[Report, ...] = Field((), max_length=MAX_REPORTS)
     environment: dict[str, Any]
     environment_digest: Digest | None = None
     mlflow_run_id: str | None = None

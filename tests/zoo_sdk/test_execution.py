@@ -12,7 +12,7 @@ from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.discovery import find_operation
 from zoo_sdk.errors import Cancelled, InvalidInput, OperationError, Unavailable, UnknownName
 from zoo_sdk.execution import LocalContext, Workplace, run_operation
-from zoo_sdk.messages import EventBody, LogEvent, MetricEvent, ProgressEvent
+from zoo_sdk.messages import MAX_REPORT_BYTES, MAX_REPORTS, EventBody, LogEvent, MetricEvent, ProgressEvent
 
 NOTHING = Inputs(ports={})
 
@@ -136,3 +136,41 @@ def test_inputs_tell_one_from_many(tmp_path: Path) -> None:
 def test_a_data_set_has_no_main_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="data set"):
         _ = InputItem(reference="a/b@1", folder=tmp_path).main_file
+
+
+def test_a_report_is_kept_with_where_it_was_found(tmp_path: Path) -> None:
+    given = context(tmp_path, "example.score")
+    given.report("classification", {"samples": 3}, dataset="data", split="test", runtime="numpy", device="cpu")
+    (kept,) = given.reports
+    assert (kept.kind, kept.content, kept.dataset_port, kept.split) == (
+        "classification",
+        {"samples": 3},
+        "data",
+        "test",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "fault"),
+    [
+        ("big", {"text": "x" * MAX_REPORT_BYTES}, "more than"),
+        ("nan", {"value": float("nan")}, "cannot be written as JSON"),
+        ("array", {"value": object()}, "cannot be written as JSON"),
+        ("Wrong kind", {}, "pattern"),
+    ],
+)
+def test_a_report_that_cannot_travel_is_refused(tmp_path: Path, kind: str, content: Any, fault: str) -> None:
+    given = context(tmp_path, "example.score")
+    with pytest.raises(OperationError, match=fault):
+        given.report(kind, content)
+    assert given.reports == []
+
+
+def test_a_job_makes_a_bounded_number_of_reports_about_ports_that_exist(tmp_path: Path) -> None:
+    given = context(tmp_path, "example.score")
+    with pytest.raises(UnknownName, match="nowhere"):
+        given.report("classification", {}, dataset="nowhere")
+    for _ in range(MAX_REPORTS):
+        given.report("classification", {})
+    with pytest.raises(OperationError, match="more than"):
+        given.report("classification", {})

@@ -29,6 +29,7 @@ def test_a_job_is_carried_out_and_files_measurements_and_events_arrive(registry:
     assert upload.complete
     assert (entry.path, entry.sha256, entry.size) == ("model.json", upload.sha256, len(upload.data))
     assert {item.name for item in report.measurements} == {"size_bytes", "parameters"}
+    assert [(item.kind, list(item.content)) for item in report.reports] == [("centroids", ["per_class"])]
     assert [body.state for body in job.messages("state")] == ["inputs", "running", "uploading"]
     assert job.messages("progress")[-1].done == 3
     assert [body.step for body in job.messages("metric")] == [1, 2]

@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo_sdk.context import OperationContext
 from zoo_sdk.errors import InvalidInput
+from zoo_vision.hardware import describe_hardware, fingerprint_of
 
 MAX_SPREAD = 0.15
 """Largest difference between the medians of independent blocks, relative to the overall median."""
@@ -22,7 +23,6 @@ MIN_RUNS_PER_BLOCK = 3
 PULSE_SECONDS = 0.2
 _PROC_STAT = Path("/proc/stat")
 _PROC_LOADAVG = Path("/proc/loadavg")
-_PROC_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class LatencyResult:
     blocks: int
     p50_ms: float
     p95_ms: float
+    p99_ms: float
     mean_ms: float
     throughput: float
     noise: float
@@ -68,14 +69,6 @@ def read_processor_times() -> ProcessorTimes:
         return ProcessorTimes(total=time.monotonic(), idle=time.monotonic(), steal=0.0, own=own)
     fields = [int(value) / os.sysconf("SC_CLK_TCK") for value in _PROC_STAT.read_text().split("\n", 1)[0].split()[1:9]]
     return ProcessorTimes(total=sum(fields), idle=fields[3] + fields[4], steal=fields[7], own=own)
-
-
-def processor_name() -> str:
-    """The processor's model name, such as ``AMD EPYC 9B14``; empty where the system does not tell."""
-    if not _PROC_CPUINFO.exists():
-        return ""
-    lines = _PROC_CPUINFO.read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def threads_to_use(asked: int | None, context: OperationContext) -> int:
@@ -174,6 +167,7 @@ def summarise(times: list[list[float]], *, batch: int, before: ProcessorTimes, a
         blocks=len(times),
         p50_ms=median * 1000,
         p95_ms=float(np.percentile(flat, 95)) * 1000,
+        p99_ms=float(np.percentile(flat, 99)) * 1000,
         mean_ms=float(flat.mean()) * 1000,
         throughput=batch * len(flat) / float(flat.sum()),
         noise=noise,
@@ -195,13 +189,9 @@ def _reasons(noise: float, others: float, steal: float) -> tuple[str, ...]:
     return tuple(found)
 
 
-def report_latency(
-    context: OperationContext, result: LatencyResult, *, runtime: str, device: str, details: Mapping[str, Any]
-) -> None:
-    """Measure ``latency_ms``, ``latency_ms_p95`` and ``throughput``; log why the machine was too noisy, if it was."""
-    facts = {
-        **details,
-        "processor": processor_name(),
+def latency_facts(result: LatencyResult) -> dict[str, Any]:
+    """What belongs beside the figures of one point."""
+    return {
         "batch": result.batch,
         "repeats": result.repeats,
         "blocks": result.blocks,
@@ -213,9 +203,21 @@ def report_latency(
         "noisy": result.noisy,
         "noise_reasons": list(result.reasons),
     }
+
+
+def report_latency(
+    context: OperationContext, result: LatencyResult, *, runtime: str, device: str, details: Mapping[str, Any]
+) -> None:
+    """Measure ``latency_ms``, its 95th and 99th percentile and ``throughput``, with the hardware they belong to.
+
+    Logs why the machine was too noisy, if it was.
+    """
+    hardware = describe_hardware("" if device == "cpu" else device)
+    facts = {**latency_facts(result), "hardware": hardware, "fingerprint": fingerprint_of(hardware), **details}
     for name, value in (
         ("latency_ms", result.p50_ms),
         ("latency_ms_p95", result.p95_ms),
+        ("latency_ms_p99", result.p99_ms),
         ("throughput", result.throughput),
     ):
         context.measure(name, value, runtime=runtime, device=device, details=facts)

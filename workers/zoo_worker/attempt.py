@@ -235,6 +235,7 @@ class Attempt:
         return FinishReport(
             outputs=outputs,
             measurements=result.measurements,
+            reports=result.reports,
             environment=self._environment(),
             environment_digest=self._environment_digest(),
             mlflow_run_id=self.tools.mlflow_run_id(self.job, self.assignment.attempt),

@@ -92,6 +92,7 @@ def run_order(order: ChildOrder, cancelled: CancelledFlag, pipe: EventPipe) -> C
     return ChildResult(
         artifacts={port: tuple(items) for port, items in context.artifacts.items()},
         measurements=tuple(context.measurements),
+        reports=tuple(context.reports),
     )
 
 

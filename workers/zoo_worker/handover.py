@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.context import Inputs
-from zoo_sdk.messages import Measurement
+from zoo_sdk.messages import Measurement, Report
 from zoo_sdk.vocabulary import FailureCause
 from zoo_worker.isolation import Isolation
 
@@ -57,4 +57,5 @@ class ChildResult(_Record):
 
     artifacts: dict[str, tuple[ArtifactDescription, ...]] = Field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
+    reports: tuple[Report, ...] = ()
     failure: Failure | None = None

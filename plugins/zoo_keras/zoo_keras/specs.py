@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
+from zoo_vision import parameters as shared
 
 FORMATS = ("keras-h5", "keras")
 Application = Literal[
@@ -66,16 +67,12 @@ class EvaluateParams(OperationParams):
     )
 
 
-class BenchmarkParams(OperationParams):
+class BenchmarkParams(shared.BenchmarkParams):
     """Parameters of ``keras.benchmark``."""
 
     architecture: Architecture | None = Field(
         None, description="The network, for a file with weights only that comes without its configuration."
     )
-    batch: int = Field(1, ge=1, le=4096, description="Samples in a batch.")
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads; by default all that the worker gives.")
-    seconds: float = Field(5.0, gt=0, le=600, description="Time to measure for.")
-    warmup: int = Field(10, ge=0, le=10_000, description="Runs before the clock starts.")
 
 
 MODEL_UNDER_TEST = Port(name="model", formats=FORMATS, measured=True, description="The Keras model under test.")
@@ -106,13 +103,19 @@ EXPORT_ONNX = OperationSpec(
 
 EVALUATE = OperationSpec(
     name="keras.evaluate",
-    version=1,
-    summary="Measure a Keras classifier's accuracy, size and parameters in Keras, on torch as its backend.",
+    version=2,
+    summary="Measure a Keras classifier's accuracy (also per class), calibration and size, on torch as Keras' backend.",
     params=EvaluateParams,
     implementation="zoo_keras.evaluation:run",
     inputs=(
         MODEL_UNDER_TEST,
         Port(name="data", kind=RepositoryKind.DATASET, role=LineageRole.EVALUATED_ON, description="Labelled pictures."),
+        Port(
+            name="reference",
+            formats=FORMATS,
+            required=False,
+            description="Another model: how often do both say the same of a picture?",
+        ),
     ),
     resources=Resources(memory_gib=4, time_limit_seconds=6 * 3600),
     deterministic=True,
@@ -120,8 +123,8 @@ EVALUATE = OperationSpec(
 
 BENCHMARK = OperationSpec(
     name="keras.benchmark",
-    version=1,
-    summary="Measure a Keras model's latency and throughput in Keras on this worker, on torch as its backend.",
+    version=2,
+    summary="Measure a Keras model's latency, throughput, load time and memory in Keras, on torch as its backend.",
     params=BenchmarkParams,
     implementation="zoo_keras.benchmark:run",
     inputs=(MODEL_UNDER_TEST,),

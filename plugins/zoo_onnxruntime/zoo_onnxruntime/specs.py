@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
+from zoo_vision.parameters import BenchmarkParams
 
 MODEL = Port(name="model", formats=("onnx",), measured=True, description="The ONNX model under test.")
 
@@ -19,15 +20,6 @@ class EvaluateParams(OperationParams):
     limit: int | None = Field(
         None, ge=1, le=10**9, description="Evaluate so many samples, evenly spread over the split; all by default."
     )
-
-
-class BenchmarkParams(OperationParams):
-    """Parameters of ``onnxruntime.benchmark``."""
-
-    batch: int = Field(1, ge=1, le=4096, description="Samples in a batch.")
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads; by default all that the worker gives.")
-    seconds: float = Field(5.0, gt=0, le=600, description="Time to measure for.")
-    warmup: int = Field(10, ge=0, le=10_000, description="Runs before the clock starts.")
 
 
 def _independent_of_hardware(level: object) -> object:
@@ -127,13 +119,19 @@ class QuantizeParams(OperationParams):
 
 EVALUATE = OperationSpec(
     name="onnxruntime.evaluate",
-    version=1,
-    summary="Measure an ONNX classifier's accuracy, size, parameters and multiply-accumulates in ONNX Runtime.",
+    version=2,
+    summary="Measure a classifier's accuracy (also per class), calibration, size, parameters and MACs in ONNX Runtime.",
     params=EvaluateParams,
     implementation="zoo_onnxruntime.evaluation:run",
     inputs=(
         MODEL,
         Port(name="data", kind=RepositoryKind.DATASET, role=LineageRole.EVALUATED_ON, description="Labelled pictures."),
+        Port(
+            name="reference",
+            formats=("onnx",),
+            required=False,
+            description="Another model: how often do both say the same of a picture?",
+        ),
     ),
     resources=Resources(memory_gib=4, time_limit_seconds=6 * 3600),
     deterministic=True,
@@ -141,8 +139,8 @@ EVALUATE = OperationSpec(
 
 BENCHMARK = OperationSpec(
     name="onnxruntime.benchmark",
-    version=1,
-    summary="Measure an ONNX model's latency and throughput in ONNX Runtime on this worker.",
+    version=2,
+    summary="Measure an ONNX model's latency, throughput, load time and memory in ONNX Runtime on this worker.",
     params=BenchmarkParams,
     implementation="zoo_onnxruntime.benchmark:run",
     inputs=(MODEL,),

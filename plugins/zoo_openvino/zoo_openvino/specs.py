@@ -8,6 +8,7 @@ from zoo_openvino.quantize_params import QuantizeParams
 from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
+from zoo_vision import parameters as shared
 
 PrecisionHint = Literal["f32", "bf16", "f16"]
 MODEL_UNDER_TEST = Port(
@@ -42,13 +43,9 @@ class EvaluateParams(OperationParams):
     precision_hint: PrecisionHint = Field("f32", description="What floating-point operations are computed in.")
 
 
-class BenchmarkParams(OperationParams):
+class BenchmarkParams(shared.BenchmarkParams):
     """Parameters of ``openvino.benchmark``."""
 
-    batch: int = Field(1, ge=1, le=4096, description="Samples in a batch.")
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads; by default all that the worker gives.")
-    seconds: float = Field(5.0, gt=0, le=600, description="Time to measure for.")
-    warmup: int = Field(10, ge=0, le=10_000, description="Runs before the clock starts.")
     precision_hint: PrecisionHint = Field("f32", description="What floating-point operations are computed in.")
 
 
@@ -125,13 +122,19 @@ QUANTIZE = OperationSpec(
 
 EVALUATE = OperationSpec(
     name="openvino.evaluate",
-    version=1,
-    summary="Measure a classifier's accuracy, size, parameters and multiply-accumulates in OpenVINO.",
+    version=2,
+    summary="Measure a classifier's accuracy (also per class), calibration, size, parameters and MACs in OpenVINO.",
     params=EvaluateParams,
     implementation="zoo_openvino.evaluation:run",
     inputs=(
         MODEL_UNDER_TEST,
         Port(name="data", kind=RepositoryKind.DATASET, role=LineageRole.EVALUATED_ON, description="Labelled pictures."),
+        Port(
+            name="reference",
+            formats=("openvino-ir", "onnx"),
+            required=False,
+            description="Another model: how often do both say the same of a picture?",
+        ),
     ),
     resources=Resources(memory_gib=4, time_limit_seconds=6 * 3600),
     deterministic=True,
@@ -139,8 +142,8 @@ EVALUATE = OperationSpec(
 
 BENCHMARK = OperationSpec(
     name="openvino.benchmark",
-    version=1,
-    summary="Measure a model's latency and throughput in OpenVINO on this worker.",
+    version=2,
+    summary="Measure a model's latency, throughput, load time and memory in OpenVINO on this worker.",
     params=BenchmarkParams,
     implementation="zoo_openvino.benchmark:run",
     inputs=(MODEL_UNDER_TEST,),

@@ -14,11 +14,12 @@ from zoo_sdk.errors import InvalidInput
 from zoo_tensorrt import machine, running
 from zoo_tensorrt.building import RUNTIME
 from zoo_tensorrt.specs import BenchmarkParams, EvaluateParams
+from zoo_vision import evaluation as shared
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit, preprocessing_of
 from zoo_vision.datasets import open_split
-from zoo_vision.evaluation import artifact_bytes, padded, score_split
+from zoo_vision.evaluation import Subject, artifact_bytes, padded
+from zoo_vision.hardware import describe_hardware, fingerprint_of
 from zoo_vision.preprocessing import random_inputs
-from zoo_vision.scoring import report
 from zoo_vision.timing import measure_latency, report_latency
 
 _MUST_AGREE = ("tensorrt", "gpu", "compute_capability")
@@ -73,18 +74,22 @@ def opened(item: InputItem, context: OperationContext, batch: int) -> Iterator[P
 
 def evaluate(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> None:
     """Evaluate; what does not fit together is refused before the first batch."""
-    item = inputs.one("model")
+    item, data = inputs.one("model"), inputs.one("data")
     with opened(item, context, params.batch) as plan:
-        split = open_split(inputs.one("data"), params.split)
+        split = open_split(data, params.split)
         check_classes_fit(item.reference, split, plan.preprocessing, _classes(item))
         check_pictures_fit(split, plan.preprocessing)
-        infer = padded(plan, params.batch)
-        score = score_split(context, infer, split, plan.preprocessing, batch=params.batch, limit=params.limit)
-    details = {**plan.details, "batch": params.batch}
-    device = context.devices[0]
-    report(context, score, dataset="data", split=params.split, runtime=RUNTIME, device=device, details=details)
+        subject = Subject(
+            reference=item.reference,
+            infer=padded(plan, params.batch),
+            preprocessing=plan.preprocessing,
+            batch=params.batch,
+            runtime=RUNTIME,
+            device=context.devices[0],
+            details={**plan.details, "batch": params.batch},
+        )
+        shared.evaluate(context, subject, data, split, limit=params.limit)
     context.measure("size_bytes", artifact_bytes(item), runtime=RUNTIME, details={"counted": "plan and manifest"})
-    context.log(f"top-1 {score.top1:.2f} % ({score.correct} of {score.samples}), loss {score.loss:.4f}")
 
 
 def _classes(item: InputItem) -> int | None:
@@ -109,6 +114,14 @@ def benchmark(params: BenchmarkParams, inputs: Inputs, context: OperationContext
             warmup=params.warmup,
             between_runs=between_runs,
         )
-    details = {**plan.details, "warmup": params.warmup, "copies": "input and outputs included"}
+    hardware = describe_hardware(str(plan.details["machine"]["gpu"]))
+    details = {
+        **plan.details,
+        "threads": 1,
+        "warmup": params.warmup,
+        "copies": "input and outputs included",
+        "hardware": hardware,
+        "fingerprint": fingerprint_of(hardware),
+    }
     report_latency(context, result, runtime=RUNTIME, device=context.devices[0], details=details)
     context.log(f"p50 {result.p50_ms:.3f} ms, p95 {result.p95_ms:.3f} ms, {result.throughput:.1f} samples/s")

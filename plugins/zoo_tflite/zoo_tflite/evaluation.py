@@ -5,13 +5,12 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
-from zoo_sdk.context import Inputs, OperationContext
+from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_tflite.runtime import DEVICE, RUNTIME, open_classifier
 from zoo_tflite.specs import EvaluateParams
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit
-from zoo_vision.datasets import open_split
-from zoo_vision.evaluation import padded, report_complexity, score_split
-from zoo_vision.scoring import report
+from zoo_vision.datasets import ImageSplit, open_split
+from zoo_vision.evaluation import Subject, evaluate, padded, report_complexity
 
 _WEIGHT_TYPES = frozenset(
     {
@@ -27,16 +26,11 @@ _WEIGHT_TYPES = frozenset(
 
 def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> None:
     """Evaluate; what does not fit together is refused before the first batch."""
-    item = inputs.one("model")
-    classifier = open_classifier(item, context.threads)
-    preprocessing = classifier.preprocessing
-    split = open_split(inputs.one("data"), params.split)
-    check_classes_fit(item.reference, split, preprocessing, classifier.classes)
-    check_pictures_fit(split, preprocessing)
-    infer = padded(classifier, classifier.batch)
-    score = score_split(context, infer, split, preprocessing, batch=classifier.batch, limit=params.limit)
-    details = {**classifier.details, "batch": classifier.batch}
-    report(context, score, dataset="data", split=params.split, runtime=RUNTIME, device=DEVICE, details=details)
+    item, data, other = inputs.one("model"), inputs.one("data"), inputs.optional("reference")
+    split = open_split(data, params.split)
+    subject = _subject(item, split, context)
+    reference = _subject(other, split, context) if other else None
+    evaluate(context, subject, data, split, limit=params.limit, other=reference)
     report_complexity(
         context,
         item,
@@ -45,7 +39,22 @@ def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> No
         runtime=RUNTIME,
         details={"counted": "constant tensors of the file, biases of integer layers included, shapes and axes not"},
     )
-    context.log(f"top-1 {score.top1:.2f} % ({score.correct} of {score.samples}), loss {score.loss:.4f}")
+
+
+def _subject(item: InputItem, split: ImageSplit, context: OperationContext) -> Subject:
+    """The open model, which fits the data."""
+    classifier = open_classifier(item, context.threads)
+    check_classes_fit(item.reference, split, classifier.preprocessing, classifier.classes)
+    check_pictures_fit(split, classifier.preprocessing)
+    return Subject(
+        reference=item.reference,
+        infer=padded(classifier, classifier.batch),
+        preprocessing=classifier.preprocessing,
+        batch=classifier.batch,
+        runtime=RUNTIME,
+        device=DEVICE,
+        details={**classifier.details, "batch": classifier.batch},
+    )
 
 
 def count_parameters(path: Path) -> int:

@@ -7,6 +7,7 @@ from pydantic import Field
 from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
+from zoo_vision import parameters as shared
 
 MODEL_UNDER_TEST = Port(name="model", formats=("tflite",), measured=True, description="The TFLite model under test.")
 
@@ -37,12 +38,8 @@ class EvaluateParams(OperationParams):
     )
 
 
-class BenchmarkParams(OperationParams):
+class BenchmarkParams(shared.TimingParams):
     """Parameters of ``tflite.benchmark``; the batch is the file's own."""
-
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads; by default all that the worker gives.")
-    seconds: float = Field(5.0, gt=0, le=600, description="Time to measure for.")
-    warmup: int = Field(10, ge=0, le=10_000, description="Runs before the clock starts.")
 
 
 CONVERT = OperationSpec(
@@ -80,13 +77,19 @@ CONVERT = OperationSpec(
 
 EVALUATE = OperationSpec(
     name="tflite.evaluate",
-    version=1,
-    summary="Measure a TFLite classifier's accuracy, size and parameters, float or quantised.",
+    version=2,
+    summary="Measure a TFLite classifier's accuracy (also per class), calibration and size, float or quantised.",
     params=EvaluateParams,
     implementation="zoo_tflite.evaluation:run",
     inputs=(
         MODEL_UNDER_TEST,
         Port(name="data", kind=RepositoryKind.DATASET, role=LineageRole.EVALUATED_ON, description="Labelled pictures."),
+        Port(
+            name="reference",
+            formats=("tflite",),
+            required=False,
+            description="Another model: how often do both say the same of a picture?",
+        ),
     ),
     resources=Resources(memory_gib=4, time_limit_seconds=6 * 3600),
     deterministic=True,
@@ -94,8 +97,8 @@ EVALUATE = OperationSpec(
 
 BENCHMARK = OperationSpec(
     name="tflite.benchmark",
-    version=1,
-    summary="Measure a TFLite model's latency and throughput on this worker.",
+    version=2,
+    summary="Measure a TFLite model's latency, throughput, load time and memory on this worker.",
     params=BenchmarkParams,
     implementation="zoo_tflite.benchmark:run",
     inputs=(MODEL_UNDER_TEST,),

@@ -63,6 +63,7 @@ def _hand_over(centroids: NDArray[np.float64], params: MakeParams, context: Oper
     path = write_model({"centroids": rounded.tolist()}, context)
     context.measure("size_bytes", path.stat().st_size)
     context.measure("parameters", rounded.size, details={"classes": len(rounded)})
+    context.report("centroids", {"per_class": [round(float(row.mean()), 3) for row in rounded]})
     if params.notes:
         (context.output("notes") / "notes.txt").write_text(f"{params.passes} passes, {params.rounding} rounding\n")
         context.artifact(ArtifactDescription(name="notes", format="text", files=("notes.txt",)), port="notes")

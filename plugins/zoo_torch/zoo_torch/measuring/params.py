@@ -4,6 +4,7 @@ from pydantic import Field
 
 from zoo_sdk.operations import OperationParams
 from zoo_torch.networks.names import ARCHITECTURE_DESCRIPTION, ArchitectureName
+from zoo_vision import parameters as shared
 
 
 class EvaluateParams(OperationParams):
@@ -19,13 +20,9 @@ class EvaluateParams(OperationParams):
     )
 
 
-class BenchmarkParams(OperationParams):
+class BenchmarkParams(shared.BenchmarkParams):
     """Parameters of ``torch.benchmark``."""
 
-    batch: int = Field(1, ge=1, le=4096, description="Samples in a batch.")
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads; null: all that the worker gives.")
-    seconds: float = Field(5.0, gt=0, le=600, description="Time to measure for.")
-    warmup: int = Field(10, ge=0, le=10_000, description="Runs before the clock starts.")
     architecture: ArchitectureName | None = Field(
         None, description="Only for weights in a pickle, which do not name their own. " + ARCHITECTURE_DESCRIPTION
     )

@@ -14,36 +14,39 @@ from zoo_sdk.formats import Runtime
 from zoo_torch.quantization.params import EvaluateIntegersParams
 from zoo_vision.agreement import check_classes_fit, check_input_fits, check_pictures_fit, preprocessing_of
 from zoo_vision.datasets import open_split
-from zoo_vision.evaluation import score_split
+from zoo_vision.evaluation import Subject, evaluate
 from zoo_vision.integer.bits import packed_size
 from zoo_vision.integer.files import read_network
 from zoo_vision.integer.graph import Convolution, Graph, Linear
 from zoo_vision.integer.simulator import Simulator
-from zoo_vision.scoring import report
 
 FLOAT_BITS = 32
 
 
 def run(params: EvaluateIntegersParams, inputs: Inputs, context: OperationContext) -> None:
-    """Measure top1, top5, loss, effective_bits, effective_size_bytes and size_bytes."""
+    """Measure accuracy in many forms, effective_bits, effective_size_bytes and size_bytes."""
     item = inputs.one("model")
     preprocessing = preprocessing_of(item)
     network = read_network(item.main_file, item.reference)
-    split = open_split(inputs.one("data"), params.split)
+    data = inputs.one("data")
+    split = open_split(data, params.split)
     shapes = network.graph.shapes()
     check_input_fits(item.reference, preprocessing, (None, *shapes[0]))
     check_classes_fit(item.reference, split, preprocessing, prod(shapes[-1]))
     check_pictures_fit(split, preprocessing)
-    score = score_split(
-        context, Simulator(network), split, preprocessing, batch=params.batch_size, limit=params.limit_samples
+    subject = Subject(
+        reference=item.reference,
+        infer=Simulator(network),
+        preprocessing=preprocessing,
+        batch=params.batch_size,
+        runtime=Runtime.NUMPY,
+        details={"threads": context.threads, "numpy": np.__version__, "batch_size": params.batch_size},
     )
-    facts = {"threads": context.threads, "numpy": np.__version__, "batch_size": params.batch_size}
-    report(context, score, dataset="data", split=params.split, runtime=Runtime.NUMPY, device="cpu", details=facts)
+    evaluate(context, subject, data, split, limit=params.limit_samples)
     bits, size = _packed(network.graph)
     context.measure("effective_bits", bits, runtime=Runtime.NUMPY)
     context.measure("effective_size_bytes", size, runtime=Runtime.NUMPY)
     context.measure("size_bytes", item.main_file.stat().st_size, runtime=Runtime.NUMPY)
-    context.log(f"top1 {score.top1:.2f} % ({score.correct} of {score.samples}) on the split {params.split!r}.")
 
 
 def _packed(graph: Graph) -> tuple[float, int]:

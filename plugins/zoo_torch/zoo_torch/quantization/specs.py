@@ -39,7 +39,7 @@ QUANTIZE_AWARE = OperationSpec(
 
 EVALUATE_INTEGERS = OperationSpec(
     name="torch.evaluate_integers",
-    version=1,
+    version=2,
     summary="Measure top-1, top-5, loss and size of packed integer weights, computed with integers in numpy.",
     params=EvaluateIntegersParams,
     implementation="zoo_torch.quantization.evaluate_integers:run",

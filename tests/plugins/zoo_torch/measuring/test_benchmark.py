@@ -24,5 +24,5 @@ def test_weights_of_unknown_input_cannot_be_timed(tmp_path: Path) -> None:
     model = fresh_model(tmp_path / "model", preprocessing=Preprocessing(channels=1, crop=(8, 8)))
     assert model.artifact is not None
     bare = model.model_copy(update={"artifact": model.artifact.model_copy(update={"preprocessing": None})})
-    with pytest.raises(InvalidInput, match="does not say what its input looks like"):
+    with pytest.raises(InvalidInput, match="does not say how a picture becomes its input"):
         perform("torch.benchmark", tmp_path / "run", {"model": bare}, **SETTINGS)
