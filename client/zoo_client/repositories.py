@@ -194,6 +194,22 @@ class Versions:
         """Add a ``reported`` metric; ``fields``: dataset, split, artifact, runtime, device, details."""
         return cast("Metric", self._api.post(self.route(ref, "metrics"), {"name": name, "value": value, **fields}))
 
+    def reports(self, ref: str, **filters: Any) -> Page:
+        """One page of what jobs found that is more than a number; ``filters``: kind, limit, cursor."""
+        return cast("Page", self._api.get(self.route(ref, "reports"), filters))
+
+    def iterate_reports(self, ref: str, **filters: Any) -> Iterator[dict[str, Any]]:
+        """All of them, page after page."""
+        return self._api.pages(self.route(ref, "reports"), filters)
+
+    def report(self, ref: str, report: str) -> dict[str, Any]:
+        """One report with its content."""
+        return cast("dict[str, Any]", self._api.get(self.route(ref, "reports", report)))
+
+    def compare(self, refs: Sequence[str], **filters: Any) -> dict[str, Any]:
+        """Several versions side by side; ``filters``: metric, dataset, split, fingerprint, batch, threads."""
+        return cast("dict[str, Any]", self._api.get("compare", {"version": [*refs], **filters}))
+
     def seal(self, ref: str, comment: str = "") -> Version:
         """``draft -> candidate``: from now on immutable."""
         return self._move(ref, "seal", comment)

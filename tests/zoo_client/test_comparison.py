@@ -43,3 +43,19 @@ def test_the_same_runtime_is_preferred_and_the_newest_counts() -> None:
         metric("top1", 90, created_at="3"),
     ]
     assert verdicts(mine, others) == [("top1", 0, "same")]
+
+
+def timed(value: float, fingerprint: str | None = "a", batch: int = 1) -> Any:
+    details = {"fingerprint": fingerprint, "batch": batch, "threads": 2} if fingerprint else {"batch": batch}
+    return metric("latency_ms", value, "lower", details=details)
+
+
+def test_latencies_are_compared_within_one_hardware_batch_and_number_of_threads() -> None:
+    others = [timed(4), timed(1, "b"), timed(40, batch=8), timed(2, None)]
+    assert verdicts([timed(3)], others) == [("latency_ms", -1, "better")]
+    assert verdicts([timed(50, batch=8), timed(3)], others) == [
+        ("latency_ms", 10, "worse"),
+        ("latency_ms", -1, "better"),
+    ]
+    assert verdicts([timed(3, "c")], others) == [("latency_ms", None, "unknown")]
+    assert verdicts([timed(3, None)], others) == [("latency_ms", 1, "worse")]

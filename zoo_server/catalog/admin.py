@@ -21,6 +21,7 @@ from zoo_server.catalog.models import (
     LineageEdge,
     Metric,
     Mirror,
+    Report,
     Repository,
     StateChange,
     StrategyStep,
@@ -280,6 +281,21 @@ class MetricAdmin(ReadOnlyAdmin):
     list_select_related = ("version__repository__team", "dataset__repository__team")
     search_fields = ("version__repository__name",)
     ordering = ("-id",)
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyAdmin):
+    """What jobs found about versions that is more than a number."""
+
+    list_display = ("version", "kind", "dataset", "split", "runtime", "device", "size", "created_at")
+    list_filter = ("kind", "runtime")
+    list_select_related = ("version__repository__team", "dataset__repository__team")
+    search_fields = ("version__repository__name",)
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        """A list needs no content."""
+        return super().get_queryset(request).defer("content")
 
 
 @admin.register(StateChange)

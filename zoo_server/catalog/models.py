@@ -339,6 +339,29 @@ class Metric(models.Model):
         return f"{self.name} = {self.value:g}"
 
 
+class Report(models.Model):
+    """What a job of ours found about a version that is more than a number: bounded JSON, of a shape by ``kind``."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="reports")
+    kind = models.CharField(max_length=40)
+    content = models.JSONField()
+    size = models.PositiveIntegerField(help_text="Bytes of the content as JSON.")
+    dataset = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    split = models.CharField(max_length=60, blank=True)
+    artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, null=True, blank=True, related_name="reports")
+    runtime = models.CharField(max_length=40, blank=True)
+    device = models.CharField(max_length=100, blank=True)
+    job_id = models.UUIDField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["version", "kind", "-id"], name="report_by_version")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.version}"
+
+
 class Alias(models.Model):
     """A moving pointer to a version of its repository."""
 

@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "versions": Entry("versions:versions", "List and show the versions of a model or data set.", FETCH),
         "inspect": Entry("inspecting:inspect", "Say what model files are, of a version or here; offline.", FETCH),
         "leaderboard": Entry("leaderboard:leaderboard", "Rank a task's versions: reported and measured.", FETCH),
+        "compare": Entry("comparing:compare", "Compare versions: accuracy against latency, size and MACs.", FETCH),
+        "reports": Entry("reports:reports", "Show figures per class, confusions, calibration and sweeps.", FETCH),
         "pull": Entry("pull:pull", "Fetch a version into a folder, resumable and verified.", FETCH),
         "verify": Entry("trust:verify", "Check a pulled folder: files, signature, attestation, chain; offline.", FETCH),
         "lineage": Entry("lineage:lineage", "Show what a version was made from, and what was made from it.", FETCH),

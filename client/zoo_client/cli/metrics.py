@@ -12,7 +12,7 @@ from zoo_client.cli.output import table
 from zoo_client.cli.session import kind_option, session_of
 from zoo_client.cli.text import number_text
 from zoo_client.client import Client
-from zoo_client.comparison import Comparison, compare
+from zoo_client.comparison import Comparison, compare, condition_of
 from zoo_client.records import Version
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import LineageRole
@@ -77,7 +77,9 @@ def _table(rows: list[Comparison], other: Version | None) -> RenderableType:
 
 def _cells(row: Comparison) -> list[object]:
     metric: Any = row.metric
-    where = f"{metric['dataset'] or ''} {metric['split'] or ''}".strip()
+    condition = condition_of(metric)
+    timed = f"batch {condition[1]}, threads {condition[2]}" if condition and condition[1] else ""
+    where = f"{metric['dataset'] or ''} {metric['split'] or ''} {timed}".strip()
     return [metric["name"], number_text(metric["value"]), metric["unit"], metric["source"], where, metric["runtime"]]
 
 

@@ -1,6 +1,6 @@
 """A worker as the registry sees it, without a child process: registers an operation, claims jobs, reports."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,9 @@ from zoo_sdk.messages import (
     EventBody,
     FailureReport,
     FinishReport,
+    Measurement,
     OutputReport,
+    Report,
     WorkerRegistration,
 )
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
@@ -101,14 +103,25 @@ class StandInWorker:
         events = tuple(Event(number=number, time=now, body=body) for number, body in enumerate(bodies, 1))
         self._api.post(f"worker/jobs/{job}/attempts/1/events", EventBatch(events=events).model_dump(mode="json"))
 
-    def finish(self, job: str, weights: Path, attempt: int = 1) -> None:
-        """Upload the result and end the job well."""
+    def finish(
+        self,
+        job: str,
+        weights: Path,
+        attempt: int = 1,
+        *,
+        measurements: Sequence[Measurement] = (),
+        reports: Sequence[Report] = (),
+    ) -> None:
+        """Upload the result and end the job well; what was measured is about it."""
         route = f"worker/jobs/{job}/attempts/{attempt}/uploads"
         upload = upload_file(Uploader(self._api, self._wire, None, {}, route=route), weights)
         description = ArtifactDescription(format="safetensors", files=("model.safetensors",))
         entry = FileEntry(path="model.safetensors", sha256=upload["sha256"], size=upload["size"])
         report = FinishReport(
-            outputs={"model": OutputReport(artifacts=(description,), files=(entry,))}, environment={"python": "3.11"}
+            outputs={"model": OutputReport(artifacts=(description,), files=(entry,))},
+            measurements=tuple(measurements),
+            reports=tuple(reports),
+            environment={"python": "3.11"},
         )
         self._api.post(f"worker/jobs/{job}/attempts/{attempt}/finish", report.model_dump(mode="json"))
 

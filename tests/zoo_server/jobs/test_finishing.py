@@ -133,8 +133,15 @@ def test_an_evaluation_measures_its_input_and_makes_no_version(
     job = submit("toy.evaluate", inputs={"model": "vision/base@1", "data": "vision/pictures@1"}).json()["id"]
     hands.claim(job)
     measurements = [{"name": "top1", "value": 90, "dataset_port": "data"}, {"name": "size_bytes", "value": 12}]
-    body = hands.post(job, 1, "finish", {"measurements": measurements, "environment": {}}).json()
+    reports = [{"kind": "classification", "content": {"samples": 3}, "dataset_port": "data", "split": "test"}]
+    finished = {"measurements": measurements, "reports": reports, "environment": {}}
+    body = hands.post(job, 1, "finish", finished).json()
     assert (body["state"], body["result"]) == ("succeeded", None)
+    (kept,) = api.get("/api/v1/models/vision/base/versions/1/reports").json()["results"]
+    assert (kept["kind"], kept["dataset"], kept["split"], kept["job"]) == (
+        "classification", "vision/pictures@1", "test", job,
+    )  # fmt: skip
+    assert kept["artifact"] == base.artifacts.get().files.first().path
     found = {metric.name: metric for metric in Metric.objects.filter(version=base)}
     assert found["top1"].dataset is not None
     assert str(found["top1"].dataset) == "vision/pictures@1"
@@ -227,6 +234,7 @@ def test_bytes_that_another_job_brought_up_are_refused(running: str, submit: Sub
         ({"measurements": [{"name": "topp1", "value": 1}]}, "Did you mean top1"),
         ({"measurements": [{"name": "top1", "value": 1, "dataset_port": "model"}]}, "Unknown data set port"),
         ({"measurements": [{"name": "top1", "value": "NaN"}]}, "finite"),
+        ({"reports": [{"kind": "classification", "content": {}, "dataset_port": "model"}]}, "Unknown data set port"),
     ],
 )
 def test_a_report_without_what_was_promised_fails_the_job_and_makes_nothing(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -37,7 +38,7 @@ from zoo_server.jobs.result_cache import cached_results
 from zoo_server.jobs.selectors import measurements_of
 from zoo_server.jobs.services.clock import in_seconds
 from zoo_server.jobs.services.submission import cached_result, plan_submission
-from zoo_server.rest.principals import Principal
+from zoo_server.rest.principals import SYSTEM, Principal
 
 pytestmark = pytest.mark.django_db
 WEIGHTS = safetensors(3.0)
@@ -311,9 +312,14 @@ def test_an_evaluation_of_the_same_weights_elsewhere_gets_copies_once(
 ) -> None:
     twin = copy_of(base, team, "twin")
     first = run("toy.evaluate", inputs={"model": "vision/base@1", "data": "vision/pictures@1"})
+    catalog.add_report(
+        principal=SYSTEM, version=base, kind="classification", content={"samples": 4}, job_id=UUID(first)
+    )
     inputs = {"model": "vision/twin@1", "data": "vision/pictures@1"}
     job = submit("toy.evaluate", inputs=inputs).json()
     assert job["cached_from"] == first
+    (copied,) = twin.reports.all()
+    assert (copied.content, str(copied.job_id)) == ({"samples": 4}, first)
     assert is_hit(submit("toy.evaluate", inputs=inputs))
     (metric,) = api.get("/api/v1/models/vision/twin/versions/1").json()["metrics"]
     assert (metric["value"], metric["job"], metric["artifact"]) == (91.5, first, "weights/model.safetensors")

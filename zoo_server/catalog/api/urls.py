@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from django.urls import URLPattern, path
 
 from zoo_sdk.vocabulary import RepositoryKind
-from zoo_server.catalog.api import catalogue_views, part_views, repository_views, version_views
+from zoo_server.catalog.api import catalogue_views, part_views, reports, repository_views, version_views
+from zoo_server.catalog.api.comparison import ComparisonView
 from zoo_server.catalog.api.leaderboard import LeaderboardView
 from zoo_server.catalog.api.routes import KindView
 
@@ -29,6 +30,8 @@ ROUTES: tuple[tuple[str, type[KindView], str], ...] = (
     ("/<str:team>/<str:name>/versions/<str:ref>/lineage", part_views.Lineage, "lineage"),
     ("/<str:team>/<str:name>/versions/<str:ref>/strategy", part_views.Strategy, "strategy"),
     ("/<str:team>/<str:name>/versions/<str:ref>/metrics", part_views.MetricList, "metrics"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/reports", reports.ReportList, "reports"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/reports/<str:report>", reports.ReportDetail, "report"),
 )
 
 
@@ -43,6 +46,7 @@ urlpatterns = [
     path("catalogues/import", catalogue_views.CatalogueImportView.as_view(), name="catalogue-import"),
     path("catalogues/fetch", catalogue_views.FetchView.as_view(), name="catalogue-fetch"),
     path("catalogues/files", catalogue_views.RemoteFileList.as_view(), name="remote-files"),
+    path("compare", ComparisonView.as_view(), name="compare"),
     path("leaderboard", LeaderboardView.as_view(), name="leaderboard"),
     path("versions", version_views.Holders.as_view(), name="versions-with-digest"),
     *(route for kind in RepositoryKind for route in _kind_routes(kind)),

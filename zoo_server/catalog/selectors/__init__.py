@@ -10,6 +10,7 @@ from zoo_server.catalog.selectors.listing import (
 )
 from zoo_server.catalog.selectors.pointers import alias_history, get_alias, list_aliases
 from zoo_server.catalog.selectors.remote_files import list_remote_files, remote_files
+from zoo_server.catalog.selectors.reports import get_report, list_reports
 from zoo_server.catalog.selectors.versions import (
     get_file,
     get_version_details,
@@ -28,6 +29,7 @@ __all__ = [
     "alias_history",
     "get_alias",
     "get_file",
+    "get_report",
     "get_repository",
     "get_repository_details",
     "get_version_details",
@@ -36,6 +38,7 @@ __all__ = [
     "list_aliases",
     "list_metrics",
     "list_remote_files",
+    "list_reports",
     "list_repositories",
     "list_versions",
     "remote_files",

@@ -13,6 +13,7 @@ from zoo_server.catalog.services.importing import import_catalogue
 from zoo_server.catalog.services.lineage import add_parent, inherit_strategy, set_strategy
 from zoo_server.catalog.services.metrics import add_metric
 from zoo_server.catalog.services.mirroring import mirror_next, request_mirrors
+from zoo_server.catalog.services.reports import add_report
 from zoo_server.catalog.services.repositories import create_repository, update_repository
 from zoo_server.catalog.services.states import approve_version, deprecate_version, seal_version, withdraw_version
 from zoo_server.catalog.services.versions import create_version, delete_version, update_version
@@ -24,6 +25,7 @@ __all__ = [
     "add_metric",
     "add_parent",
     "add_remote_file",
+    "add_report",
     "add_uploaded_file",
     "approve_version",
     "create_repository",

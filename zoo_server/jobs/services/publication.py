@@ -3,21 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypedDict
 from uuid import UUID
 
 from zoo_sdk.artifacts import ArtifactDescription, FileEntry
 from zoo_sdk.errors import Conflict, InvalidInput, UnknownName
-from zoo_sdk.messages import FinishReport, Measurement, OutputReport
+from zoo_sdk.messages import FinishReport, Measurement, OutputReport, Report
 from zoo_sdk.operations import OperationManifest, Port
 from zoo_sdk.vocabulary import LineageRole, MetricSource, RepositoryKind, Scope, StrategyKind, Visibility
 from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.catalog.descriptions import RepositoryFields, StepDescription
-from zoo_server.catalog.models import Repository, Version
+from zoo_server.catalog.models import Artifact, Repository, Version
 from zoo_server.catalog.services import (
     add_artifact,
     add_file,
     add_metric,
     add_parent,
+    add_report,
     create_repository,
     create_version,
     inherit_strategy,
@@ -74,6 +76,7 @@ def publish(job: Job, report: FinishReport) -> Version | None:
         add_lineage(work, version)
         add_strategy(work, version, made_by=job.pk)
     _add_metrics(work, version, report.measurements)
+    _add_reports(work, version, report.reports)
     return seal_version(principal=work.owner, version=version) if version is not None else None
 
 
@@ -235,13 +238,9 @@ def _kind_of_step(work: Publication, usual: StrategyKind) -> StrategyKind:
 
 def _add_metrics(work: Publication, version: Version | None, measurements: Sequence[Measurement]) -> None:
     """The measurements are about the ``measured`` input if the operation has one, else about the made version."""
-    measured = work.measured
-    subject = measured.version if measured else version
     if not measurements:
         return
-    if subject is None:
-        raise InvalidReport(f"{work.manifest.name} makes no model and measures no input, but reported measurements.")
-    artifact = measured.artifact if measured else subject.artifacts.first()
+    subject, artifact = _subject_of(work, version)
     for item in measurements:
         add_metric(
             principal=work.owner,
@@ -249,14 +248,53 @@ def _add_metrics(work: Publication, version: Version | None, measurements: Seque
             name=item.name,
             value=item.value,
             source=MetricSource.MEASURED,
-            dataset=_dataset_of(work, item.dataset_port),
-            split=(item.split or "")[:60],
-            artifact=artifact,
-            runtime=(item.runtime or "")[:40],
-            device=(item.device or "")[:100],
             details=storable(item.details),
             job_id=work.job.pk,
+            artifact=artifact,
+            **_circumstances(work, item),
         )
+
+
+def _add_reports(work: Publication, version: Version | None, reports: Sequence[Report]) -> None:
+    """What was found that is more than a number, about the same version as the measurements."""
+    if not reports:
+        return
+    subject, artifact = _subject_of(work, version)
+    for item in reports:
+        add_report(
+            principal=work.owner,
+            version=subject,
+            kind=item.kind,
+            content=storable(item.content),
+            job_id=work.job.pk,
+            artifact=artifact,
+            **_circumstances(work, item),
+        )
+
+
+def _subject_of(work: Publication, version: Version | None) -> tuple[Version, Artifact | None]:
+    """What was measured, and which artifact of it."""
+    if work.measured:
+        return work.measured.version, work.measured.artifact
+    if version is None:
+        raise InvalidReport(f"{work.manifest.name} makes no model and measures no input, but reported measurements.")
+    return version, version.artifacts.first()
+
+
+class _Circumstances(TypedDict):
+    dataset: Version | None
+    split: str
+    runtime: str
+    device: str
+
+
+def _circumstances(work: Publication, item: Measurement | Report) -> _Circumstances:
+    return {
+        "dataset": _dataset_of(work, item.dataset_port),
+        "split": (item.split or "")[:60],
+        "runtime": (item.runtime or "")[:40],
+        "device": (item.device or "")[:100],
+    }
 
 
 def _dataset_of(work: Publication, port: str | None) -> Version | None:

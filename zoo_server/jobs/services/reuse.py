@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.vocabulary import JobState, LineageRole, MetricSource
 from zoo_server.audit.services import record_event
-from zoo_server.catalog.models import Metric, Version
-from zoo_server.catalog.services import add_metric, add_parent, seal_version
+from zoo_server.catalog.models import Metric, Report, Version
+from zoo_server.catalog.services import add_metric, add_parent, add_report, seal_version
 from zoo_server.jobs.models import Job, JobInput
 from zoo_server.jobs.result_cache import CachedResult
 from zoo_server.jobs.selectors import facts_of
@@ -83,6 +83,19 @@ def _copy_measurements(work: Publication, source: Version, subject: Version, mad
             runtime=metric.runtime,
             device=metric.device,
             details=metric.details | {"reused_by": str(work.job.pk)},
+            job_id=made_by,
+        )
+    for report in Report.objects.filter(version=source, job_id=made_by).order_by("id"):
+        add_report(
+            principal=work.owner,
+            version=subject,
+            kind=report.kind,
+            content=report.content,
+            dataset=datasets.get(report.dataset_id) if report.dataset_id else None,
+            split=report.split,
+            artifact=artifact,
+            runtime=report.runtime,
+            device=report.device,
             job_id=made_by,
         )
 
