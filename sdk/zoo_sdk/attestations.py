@@ -25,6 +25,9 @@ BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 KEY_PAYLOAD = "application/vnd.zoo.signing-key+json"
 """What an older signing key says about a newer one: the endorsement that makes a rotation believable."""
 
+CHECKPOINT_PAYLOAD = "application/vnd.zoo.audit-checkpoint+json"
+"""What a signing key says about the audit log: how many links its chain has, and the hash of the last one."""
+
 JOB_BUILD = "urn:zoo:build:job:v1"
 REUSE_BUILD = "urn:zoo:build:reuse:v1"
 UPLOAD_BUILD = "urn:zoo:build:upload:v1"

@@ -32,6 +32,8 @@ class AuditEvent(models.Model):
             models.Index(fields=["object_type", "object_id", "-id"], name="audit_by_object"),
             models.Index(fields=["team", "-id"], name="audit_by_team"),
             models.Index(fields=["actor", "-id"], name="audit_by_actor"),
+            models.Index(fields=["action", "-id"], name="audit_by_action"),
+            models.Index(fields=["object_name", "-id"], name="audit_by_object_name"),
             BrinIndex(fields=["time"], name="audit_by_time"),
         ]
 

@@ -1,6 +1,6 @@
 """Reading the audit log: pages of events, and the check of the whole chain."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -12,6 +12,8 @@ from zoo_server.audit.models import AuditEvent, AuditLink
 from zoo_server.audit.services import event_digest
 from zoo_server.rest.pagination import DEFAULT_LIMIT, Order, Page, keyset_page
 
+Checkpoints = Mapping[int, str]
+"""Sequence -> hash of links that were noted elsewhere when they were written."""
 GENESIS_HASH = "sha256:" + "0" * 64
 ROWS_AT_A_TIME = 2000
 
@@ -22,6 +24,7 @@ class EventFilter:
 
     teams: Sequence[str] | None = None
     exact: dict[str, str] = field(default_factory=dict)
+    action_prefix: str = ""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -56,6 +59,8 @@ def event_page(*, wanted: EventFilter, cursor: str | None = None, limit: int = D
     rows = AuditEvent.objects.select_related("link").filter(**wanted.exact)
     if wanted.teams is not None:
         rows = rows.filter(team__in=wanted.teams)
+    if wanted.action_prefix:
+        rows = rows.filter(action__startswith=wanted.action_prefix)
     if wanted.since:
         rows = rows.filter(time__gte=wanted.since)
     if wanted.until:
@@ -63,15 +68,22 @@ def event_page(*, wanted: EventFilter, cursor: str | None = None, limit: int = D
     return keyset_page(rows, [Order("id", descending=True)], cursor=cursor, limit=limit)
 
 
-def verify_chain() -> Verification:
+def head_of_chain() -> tuple[int, str]:
+    """Sequence and hash of the newest link; zero and the first link's predecessor for an empty log."""
+    found = AuditLink.objects.order_by("-sequence").values_list("sequence", "hash").first()
+    return found or (0, GENESIS_HASH)
+
+
+def verify_chain(*, checkpoints: Checkpoints | None = None) -> Verification:
     """Recompute every digest and hash in the order of the chain, and stop at the first row that was tampered with.
 
     Streams through a server-side cursor: memory does not grow with the log.  Found are: changed events, changed,
     deleted, inserted and reordered links, deleted events, and events without a link.  What no chain alone can show is
-    a log whose end was cut off together with its events: compare ``head`` with one that you noted earlier.
+    a log that was written anew with all its hashes, or whose end was cut off together with its events: ``checkpoints``
+    (or ``head``, compared with one that you noted earlier) show that.
     """
     with transaction.atomic():
-        checked, sequence, last_hash, broken = _walk()
+        checked, sequence, last_hash, broken = _walk(checkpoints or {})
         return Verification(
             events=AuditEvent.objects.count(),
             checked=checked,
@@ -81,14 +93,24 @@ def verify_chain() -> Verification:
         )
 
 
-def _walk() -> tuple[int, int, str, BrokenRow | None]:
+def _walk(checkpoints: Checkpoints) -> tuple[int, int, str, BrokenRow | None]:
     checked, sequence, last_hash = 0, 0, GENESIS_HASH
     for link, event in _links_with_events():
-        reason = _fault(link, event, sequence + 1, last_hash)
+        reason = _fault(link, event, sequence + 1, last_hash) or _contradiction(link, checkpoints)
         if reason:
             return checked, sequence, last_hash, BrokenRow(link.sequence, link.event_id, reason)
         checked, sequence, last_hash = checked + 1, link.sequence, link.hash
+    noted = max(checkpoints, default=0)
+    if noted > sequence:
+        reason = f"the log ends with link {sequence}, but link {noted} was noted elsewhere: its end was cut off"
+        return checked, sequence, last_hash, BrokenRow(sequence + 1, None, reason)
     return checked, sequence, last_hash, None
+
+
+def _contradiction(link: AuditLink, checkpoints: Checkpoints) -> str | None:
+    if checkpoints.get(link.sequence, link.hash) == link.hash:
+        return None
+    return "the link is not the one that was noted elsewhere: the log was written anew up to here"
 
 
 def _links_with_events() -> Iterator[tuple[AuditLink, AuditEvent | None]]:

@@ -44,6 +44,11 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "sign a checkpoint of the audit log": {
+            "task": "zoo.provenance.checkpoint_audit",
+            "schedule": 600.0,
+            "options": {"expires": 600},
+        },
         "find versions without attestations": {
             "task": "zoo.provenance.queue_missing",
             "schedule": 3600.0,

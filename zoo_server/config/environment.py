@@ -35,6 +35,7 @@ class Environment:
     store_quota_bytes: int | None
     s3: S3Settings | None
     signing_keys_dir: Path
+    audit_checkpoints: Path
     mlflow_tracking_uri: str | None
     lease_seconds: int
     catalogues_dir: Path
@@ -59,6 +60,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         store_dir=Path(environ.get("ZOO_STORE_DIR", home / "store")),
         s3=_s3(environ),
         store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
+        audit_checkpoints=Path(environ.get("ZOO_AUDIT_CHECKPOINTS", home / "audit.jsonl")),
         signing_keys_dir=Path(environ.get("ZOO_SIGNING_KEYS_DIR", home / "secrets" / "signing-keys")),
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
         lease_seconds=int(_number(environ, "ZOO_LEASE_SECONDS", 60)),

@@ -111,6 +111,15 @@ def read_key(folder: Path, key: str) -> PrivateKey:
     return found
 
 
+def public_keys(folder: Path) -> dict[str, str]:
+    """The public halves of all keys in the folder, by id: what this disk says, whatever the database says."""
+    found = {}
+    for path in sorted(folder.glob("*.pem")):
+        key = read_key(folder, path.stem)
+        found[key.id] = key.public_key
+    return found
+
+
 def is_signed_by(public_key: str, signature: bytes, content: bytes) -> bool:
     """Whether the signature over ``content`` was made with the other half of ``public_key`` (PEM)."""
     loaded = load_pem_public_key(public_key.encode())

@@ -55,7 +55,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "bom": Entry("bom:bom", "Print a version's bill of materials (CycloneDX, SPDX).", CURATE),
         "sign": Entry("trust:sign", "Have the registry sign what a version lacks.", CURATE),
         "keys": Entry("trust:keys", "Show and choose the signing keys that you trust.", CURATE),
-        "audit": Entry("audit_commands:audit", "Read the audit log and verify its chain.", CURATE),
+        "audit": Entry("audit_commands:audit", "Read, export and verify the audit log; sign checkpoints.", CURATE),
         "login": Entry("login:login", "Sign in and keep the token.", ADMIN),
         "logout": Entry("login:logout", "Forget the kept token.", ADMIN),
         "whoami": Entry("login:whoami", "Show who you are and what you may do.", ADMIN),

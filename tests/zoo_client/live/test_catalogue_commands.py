@@ -215,7 +215,7 @@ def test_the_audit_log_is_listed_and_its_chain_verified(admin: Zoo, registry: Re
 def test_a_broken_audit_chain_is_exit_code_1_and_names_the_row(admin: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = {"sequence": 7, "event": "0198", "reason": "its content was changed"}
     answer = {"ok": False, "events": 9, "checked": 7, "first_broken": broken, "head": {"sequence": 9, "hash": "h"}}
-    monkeypatch.setattr("zoo_client.audit.Audit.verify", lambda self: answer)
+    monkeypatch.setattr("zoo_client.audit.Audit.verify", lambda self, checkpoints=None: answer)
     found = admin("audit", "verify", "--json")
     assert found.code == 1
     assert found.json["error"]["facts"]["first_broken"] == broken

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from zoo_server.audit.models import AuditEvent
 from zoo_server.audit.selectors import EventFilter, Verification
-from zoo_server.rest.serializers import PageQuery
+from zoo_server.rest.serializers import PageQuery, StrictSerializer
 
 
 class EventQuery(PageQuery):
@@ -16,7 +16,7 @@ class EventQuery(PageQuery):
     EXACT = ("actor", "action", "object_type", "object_id", "object_name", "team")
 
     actor = serializers.CharField(required=False, help_text="User name of who did it.")
-    action = serializers.CharField(required=False, help_text="For example `version.sealed`.")
+    action = serializers.CharField(required=False, help_text="For example `version.sealed`, or `version.*`.")
     object_type = serializers.CharField(required=False)
     object_id = serializers.CharField(required=False)
     object_name = serializers.CharField(required=False)
@@ -28,7 +28,29 @@ class EventQuery(PageQuery):
 def event_filter(query: dict[str, Any], teams: list[str] | None) -> EventFilter:
     """The selector's filter from a checked query string."""
     exact = {name: query[name] for name in EventQuery.EXACT if name in query}
-    return EventFilter(teams=teams, exact=exact, since=query.get("since"), until=query.get("until"))
+    prefix = ""
+    if exact.get("action", "").endswith("*"):
+        prefix = exact.pop("action").removesuffix("*")
+    return EventFilter(
+        teams=teams, exact=exact, action_prefix=prefix, since=query.get("since"), until=query.get("until")
+    )
+
+
+class VerificationQuery(StrictSerializer):
+    """What the chain is compared with besides itself."""
+
+    checkpoint = serializers.ListField(
+        child=serializers.RegexField(r"^[1-9][0-9]{0,17}:sha256:[0-9a-f]{64}\Z"),
+        required=False,
+        max_length=20,
+        help_text="`SEQUENCE:HASH` of a link that was noted elsewhere; may be repeated.",
+    )
+
+
+def noted_links(query: dict[str, Any]) -> dict[int, str]:
+    """The selector's checkpoints from a checked query string."""
+    pairs = (text.split(":", 1) for text in query.get("checkpoint", ()))
+    return {int(sequence): found for sequence, found in pairs}
 
 
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):

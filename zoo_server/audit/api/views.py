@@ -12,8 +12,10 @@ from zoo_sdk.vocabulary import Scope
 from zoo_server.audit.api.serializers import (
     AuditEventSerializer,
     EventQuery,
+    VerificationQuery,
     VerificationSerializer,
     event_filter,
+    noted_links,
     verification_answer,
 )
 from zoo_server.audit.selectors import event_page, verify_chain
@@ -58,7 +60,8 @@ class EventList(AuditView):
 class ChainVerification(AuditView):
     """Recomputes the whole chain and names the first row that was tampered with."""
 
-    @extend_schema(operation_id="audit_verification", responses=VerificationSerializer)
+    @extend_schema(operation_id="audit_verification", parameters=[VerificationQuery], responses=VerificationSerializer)
     def get(self, request: Request) -> Response:
         self.audited_teams(request)
-        return Response(verification_answer(verify_chain()))
+        query = validated(VerificationQuery, request.query_params)
+        return Response(verification_answer(verify_chain(checkpoints=noted_links(query))))

@@ -67,6 +67,14 @@ class AttestationQuery(StrictSerializer):
     chain = serializers.BooleanField(default=False, help_text="Also the provenance of every ancestor.")
 
 
+class CheckpointAnswer(_Answer):
+    """A signed statement about the audit log: the sequence and the hash of its newest link, as a DSSE envelope."""
+
+    sequence: int
+    hash: str
+    envelope: dict[str, Any]
+
+
 class DecisionAnswer(_Answer):
     """What somebody decided about a version, and when."""
 

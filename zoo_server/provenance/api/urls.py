@@ -3,6 +3,7 @@
 from django.urls import path
 
 from zoo_sdk.vocabulary import RepositoryKind
+from zoo_server.accounts.selectors import teams_with_scope
 from zoo_server.catalog.api.routes import KindView
 from zoo_server.provenance.api import views
 
@@ -14,6 +15,11 @@ ROUTES: tuple[tuple[str, type[KindView]], ...] = (
 )
 
 urlpatterns = [
+    path(
+        "audit/checkpoint",
+        views.AuditCheckpoint.as_view(teams_with_scope=teams_with_scope),
+        name="audit-checkpoint",
+    ),
     path("keys", views.SigningKeys.as_view(), name="signing-keys"),
     *(
         path(f"{kind.value}s/{VERSION}/{tail}", view.as_view(kind=kind), name=f"{kind.value}s-{tail}")

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from zoo_sdk.vocabulary import Scope
+from zoo_server.audit.api.views import AuditView
 from zoo_server.catalog.api.routes import CatalogView, KindView, answer
 from zoo_server.catalog.services.authorisation import require
 from zoo_server.provenance import selectors
@@ -16,6 +17,7 @@ from zoo_server.provenance.api.answers import (
     AttestationQuery,
     AttestationsAnswer,
     BomQuery,
+    CheckpointAnswer,
     ProvenanceAnswer,
     SigningKeysAnswer,
 )
@@ -25,6 +27,7 @@ from zoo_server.provenance.boms.cyclonedx import cyclonedx_bom
 from zoo_server.provenance.boms.parts import bom_parts
 from zoo_server.provenance.boms.spdx import spdx_bom
 from zoo_server.provenance.services.attesting import attest_if_due, attest_now
+from zoo_server.provenance.services.checkpoints import make_checkpoint
 from zoo_server.provenance.story import story_of
 from zoo_server.rest.permissions import PUBLIC
 from zoo_server.rest.principals import principal_of
@@ -73,6 +76,17 @@ class BillOfMaterials(KindView):
         parts = bom_parts(principal=principal_of(request), version=self.version())
         document = cyclonedx_bom(parts) if wanted == "cyclonedx" else spdx_bom(parts)
         return Response(document, content_type=self.MEDIA_TYPES[wanted])
+
+
+class AuditCheckpoint(AuditView):
+    """What the audit log is now, signed: to be kept where nobody who can change the log can change it."""
+
+    @extend_schema(operation_id="audit_checkpoint", responses=CheckpointAnswer)
+    def get(self, request: Request) -> Response:
+        """Sign the sequence and the hash of the newest link; 503 without a signing key."""
+        self.audited_teams(request)
+        made = make_checkpoint()
+        return answer(CheckpointAnswer(sequence=made.sequence, hash=made.hash, envelope=made.envelope))
 
 
 class Attestations(KindView):
