@@ -27,12 +27,8 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_STORE_DIR": "Folder of the local blob store.",
         "ZOO_STORE_QUOTA_GIB": "Largest total size of the blob store in GiB (default: no limit).",
         "ZOO_SIGNING_KEYS_DIR": "Folder of the registry's signing keys (default: ZOO_HOME/secrets/signing-keys).",
-<<<<<<< HEAD
         "ZOO_AUDIT_CHECKPOINTS": "File for signed checkpoints of the audit log (default: ZOO_HOME/audit.jsonl).",
-        "ZOO_S3_ENDPOINT_URL": "S3 endpoint of the blob store.",
-=======
         "ZOO_S3_ENDPOINT_URL": "Address of the S3 service of the blob store (default: that of AWS).",
->>>>>>> origin/main
         "ZOO_S3_BUCKET": "S3 bucket of the blob store.",
         "ZOO_S3_PUBLIC_URL": "Address of the S3 service for clients, if theirs is another.",
         "ZOO_S3_REGION": "Region of the S3 bucket (default us-east-1).",
