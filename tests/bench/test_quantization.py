@@ -15,12 +15,13 @@ def test_a_tiny_run_reports_accuracy_latency_and_size_of_both_precisions(tmp_pat
     workshop = Workshop(npz_digits(tmp_path / "data"), training, tmp_path / "made", 0, 1, 100)
     settings = {"mixed": {"preset": "mixed"}}
     report = measure(workshop, ["zoo:conv_tiny"], settings=settings, batches=(1, 4), rounds=2, seconds=0.01).report()
-    difference, *latencies = report.figures
+    difference, onnxruntime, *latencies = report.figures
     assert difference.goal is not None
-    assert difference.goal.bound == 0.5
+    assert difference.goal.bound == 0.3
     top1 = report.raw["top1"]["zoo:conv_tiny"]
     assert top1["onnx"] == pytest.approx(top1["fp32"], abs=1)
     assert difference.value == pytest.approx(abs(top1["int8"] - top1["fp32"]))
+    assert onnxruntime.value == pytest.approx(abs(top1["ort-int8"] - top1["onnx"]))
     assert [figure.name for figure in latencies] == [f"zoo:conv_tiny: INT8 / FP32 latency, batch {n}" for n in (1, 4)]
     assert all(figure.value > 0 for figure in latencies)
     assert report.tables[2].columns == ("network", "defaults", "mixed")
