@@ -12,7 +12,7 @@ from tests.zoo_client.conftest import Zoo
 from zoo_client.api import TRIES, Api
 from zoo_client.cli import exits
 from zoo_client.cli.pipeline_view import PipelineView, live_table
-from zoo_client.cli.plans import depths_of, duration_text, parameters_view, plan_view
+from zoo_client.cli.plans import depths_of, duration_text, parameters_view, plan_view, summary_of
 from zoo_client.cli.recipe_commands import read_filling
 from zoo_client.errors import PipelineFailed, Unreachable
 from zoo_client.pipelines import Pipelines, Recipes, RecipeText, typed_text
@@ -233,6 +233,12 @@ def test_parameters_are_shown_as_merged_once_for_instances_that_have_the_same() 
     }  # fmt: skip
     assert "base (toy.train)" in lines
     assert not any("fallback" in line for line in lines)
+
+
+def test_a_plan_without_any_history_says_no_duration() -> None:
+    estimate = {"seconds": 0, "critical_path_seconds": 0, "unknown": 2}
+    plan: Any = {"steps": [planned("a"), planned("b"), planned("c", cached="vision/c@1")], "estimate": estimate}
+    assert summary_of(plan) == "3 steps, 1 of them in the cache; how long the others take is not known yet."
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (600, "10 min"), (3 * 3600, "3.0 h"), (200_000, "2.3 d")])

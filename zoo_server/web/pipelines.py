@@ -1,5 +1,6 @@
 """Pages of pipelines: the list, and one of them as a picture and a table that refresh while it runs."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -25,10 +26,11 @@ SHOWN_PIPELINES = 50
 
 @dataclass(frozen=True)
 class StepRow:
-    """A step of the table.  ``link``: its job's page for staff, else the API's answer."""
+    """A step of the table.  ``parameters``: as merged, values as JSON; ``link``: what the API says of its job."""
 
     step: bodies.StepBody
     anchor: str
+    parameters: list[tuple[str, str]]
     link: str
     version_link: str
     metrics: list[str]
@@ -81,7 +83,8 @@ def _signed_in(request: HttpRequest) -> Principal | None:
 
 def _row(step: bodies.StepBody, anchor: str, measured: list[Metric]) -> StepRow:
     job = f"/api/v1/jobs/{step.job.id}" if step.job else ""
-    return StepRow(step, anchor, job, _version_link(step.result), [_metric(metric) for metric in measured])
+    parameters = [(name, json.dumps(value, ensure_ascii=False)) for name, value in step.params.items()]
+    return StepRow(step, anchor, parameters, job, _version_link(step.result), [_metric(metric) for metric in measured])
 
 
 def _version_link(reference: str | None) -> str:

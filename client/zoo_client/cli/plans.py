@@ -111,6 +111,8 @@ def summary_of(plan: Plan) -> str:
     steps = [step for step in plan["steps"] if not step["left_out"]]
     cached = sum(1 for step in steps if step["cached"])
     estimate = plan["estimate"]
+    if estimate["unknown"] and estimate["unknown"] == len(steps) - cached:
+        return f"{len(steps)} steps, {cached} of them in the cache; how long the others take is not known yet."
     words = f"{len(steps)} steps, {cached} of them in the cache; the others take about "
     words += f"{duration_text(estimate['seconds'])} of one worker at a time, "
     words += f"{duration_text(estimate['critical_path_seconds'])} with workers for everything at once"

@@ -1,8 +1,10 @@
 """Pages of pipelines: what members see of their pipelines, and nobody else."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 
 from tests.zoo_server.conftest import QueryCounter
@@ -11,6 +13,7 @@ from tests.zoo_server.pipelines.conftest import Start
 from tests.zoo_server.pipelines.examples import BRANCHED, CHAIN, SEEDS
 from zoo_server.accounts.models import User
 from zoo_server.catalog.models import Version
+from zoo_server.jobs.models import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,6 +44,19 @@ def test_a_pipeline_is_a_picture_and_a_table(pages: Client, start: Start) -> Non
     assert "it takes quick, which did not pass its gates" in page
 
 
+def test_each_step_shows_its_parameters_as_merged_and_what_it_waits_for(pages: Client, start: Start) -> None:
+    text = CHAIN.replace(
+        "    operation: toy.train\n", '    operation: toy.train\n    params: ["${values.all}", {optimizer: adamw}]\n', 1
+    ).replace("steps:\n", "values: {all: {epochs: 7, optimizer: sgd}}\nsteps:\n", 1)
+    scene = start(text)
+    page = pages.get(f"/pipelines/{scene.id}").content.decode()
+    assert "<dt>epochs</dt><dd>7</dd><dt>optimizer</dt><dd>&quot;adamw&quot;</dd>" in page
+    assert "waiting for a worker" not in page
+    Worker.objects.update(last_seen_at=Now() - timedelta(hours=1))
+    page = pages.get(f"/pipelines/{scene.id}").content.decode()
+    assert page.count("queued, waiting for a worker that offers toy.train v1: none is alive") == 2
+
+
 def test_a_page_refreshes_until_the_pipeline_has_ended(pages: Client, start: Start) -> None:
     scene = start(CHAIN)
     assert "<main data-refresh>" in pages.get(f"/pipelines/{scene.id}").content.decode()
@@ -68,7 +84,7 @@ def test_only_members_see_a_pipeline(pages: Client, start: Start) -> None:
     assert pages.get(f"/pipelines/{UUID(int=7)}").status_code == 404
     for route in ("/pipelines", f"/pipelines/{scene.id}"):
         answer = Client().get(route)
-        assert (answer.status_code, answer.headers["Location"]) == (302, f"/admin/login/?next={route}")
+        assert (answer.status_code, answer.headers["Location"]) == (302, f"/sign-in?next={route}")
         assert pages.post(route).status_code == 405
 
 
