@@ -1,22 +1,50 @@
 """What a plugin can do: an operation is data (:class:`OperationSpec`) that names a function."""
 
 import json
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.formats import find_format
+from zoo_sdk.rules import RULES_KEY, Given, Rule, broken_rules, rules_as_data
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
 
 
 class OperationParams(BaseModel):
-    """Base of every operation's parameters: frozen, unknown keys refused, infinities and NaN refused."""
+    """Base of every operation's parameters: frozen, unknown keys refused, infinities and NaN refused.
+
+    ``RULES``: what parameters ask of each other, as data, so that the registry can check it too; those of all bases
+    hold.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+
+    @classmethod
+    def all_rules(cls) -> tuple[Rule, ...]:
+        """Its own rules and those of its bases."""
+        return tuple(rule for kind in reversed(cls.__mro__) for rule in vars(kind).get("RULES", ()))
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> Self:
+        rules = self.all_rules()
+        if rules:
+            broken = list(broken_rules(rules, Given(self.model_dump(mode="json"), _defaults_of(type(self)))))
+            if broken:
+                raise ValueError("; ".join(item.message for item in broken))
+        return self
+
+
+@cache
+def _defaults_of(params: type[OperationParams]) -> dict[str, Any]:
+    """As JSON has them."""
+    optional = {name: field for name, field in params.model_fields.items() if not field.is_required()}
+    return {name: to_jsonable_python(field.get_default(call_default_factory=True)) for name, field in optional.items()}
 
 
 class _Record(BaseModel):
@@ -189,7 +217,7 @@ class OperationSpec(BaseModel):
             name=self.name,
             version=self.version,
             summary=self.summary,
-            params_schema=self.params.model_json_schema(),
+            params_schema=self._params_schema(),
             inputs=self.inputs,
             outputs=self.outputs,
             resources=self.resources,
@@ -198,6 +226,13 @@ class OperationSpec(BaseModel):
             method=self.method or self.name.partition(".")[2],
             edges=self.edges,
         )
+
+    def _params_schema(self) -> dict[str, Any]:
+        rules = self.params.all_rules()
+        names = {name for rule in rules for name in rule.names()}
+        if unknown := names - self.params.model_fields.keys():
+            raise ValueError(f"{self.name}: a rule names {sorted(unknown)}, which are no parameters")
+        return self.params.model_json_schema() | ({RULES_KEY: rules_as_data(rules)} if rules else {})
 
     def parse_params(self, values: dict[str, Any]) -> OperationParams:
         """Validate parameters; raises :class:`InvalidInput` with one line per wrong field."""

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from zoo_sdk.errors import NotFound
 from zoo_sdk.measures import MEASURES
+from zoo_sdk.vocabulary import JobState
 from zoo_server.accounts.authentication import principal_of_user
 from zoo_server.catalog.models import Metric
 from zoo_server.jobs.selectors import measurements_of
@@ -26,11 +27,17 @@ SHOWN_PIPELINES = 50
 
 @dataclass(frozen=True)
 class StepRow:
-    """A step of the table.  ``parameters``: as merged, values as JSON; ``link``: what the API says of its job."""
+    """A step of the table.
+
+    ``state``: ``queued`` for a step whose job has not begun; ``parameters``: as merged, values as JSON; ``takes``:
+    ports and sources; ``link``: what the API says of its job.
+    """
 
     step: bodies.StepBody
     anchor: str
+    state: str
     parameters: list[tuple[str, str]]
+    takes: list[tuple[str, str]]
     link: str
     version_link: str
     metrics: list[str]
@@ -71,7 +78,7 @@ def pipeline_page(request: HttpRequest, pipeline_id: UUID) -> HttpResponseBase:
     measured = measurements_of(jobs)
     anchors = {step.key: f"step-{number}" for number, step in enumerate(body.steps, 1)}
     steps = [_row(step, anchors[step.key], measured.get(step.job.id, []) if step.job else []) for step in body.steps]
-    drawing = draw([Node(step.key, anchors[step.key], step.operation, step.state) for step in body.steps], edges)
+    drawing = draw([Node(row.step.key, row.anchor, row.step.operation, row.state) for row in steps], edges)
     context = {"pipeline": body, "steps": steps, "drawing": drawing, "box": (BOX_WIDTH, BOX_HEIGHT)}
     return _page(request, "web/pipeline.html", context)
 
@@ -84,7 +91,19 @@ def _signed_in(request: HttpRequest) -> Principal | None:
 def _row(step: bodies.StepBody, anchor: str, measured: list[Metric]) -> StepRow:
     job = f"/api/v1/jobs/{step.job.id}" if step.job else ""
     parameters = [(name, json.dumps(value, ensure_ascii=False)) for name, value in step.params.items()]
-    return StepRow(step, anchor, parameters, job, _version_link(step.result), [_metric(metric) for metric in measured])
+    takes = [(item.port, _source(item)) for item in step.inputs]
+    version, metrics = _version_link(step.result), [_metric(metric) for metric in measured]
+    return StepRow(step, anchor, _shown_state(step), parameters, takes, job, version, metrics)
+
+
+def _shown_state(step: bodies.StepBody) -> str:
+    """A step counts as running from its submission on; whoever looks wants to know whether anybody works on it."""
+    return JobState.QUEUED if step.job and (step.state, step.job.state) == ("running", "queued") else step.state
+
+
+def _source(item: bodies.StepInputBody) -> str:
+    weight = "" if item.weight is None else f" × {item.weight:g}"
+    return f"{item.source.replace('steps.', '')}{weight}"
 
 
 def _version_link(reference: str | None) -> str:

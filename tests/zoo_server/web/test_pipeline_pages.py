@@ -51,10 +51,16 @@ def test_each_step_shows_its_parameters_as_merged_and_what_it_waits_for(pages: C
     scene = start(text)
     page = pages.get(f"/pipelines/{scene.id}").content.decode()
     assert "<dt>epochs</dt><dd>7</dd><dt>optimizer</dt><dd>&quot;adamw&quot;</dd>" in page
-    assert "waiting for a worker" not in page
+    assert "waits for a worker" not in page
+    assert '<span class="soft">teacher</span> base × 2' in page
     Worker.objects.update(last_seen_at=Now() - timedelta(hours=1))
     page = pages.get(f"/pipelines/{scene.id}").content.decode()
-    assert page.count("queued, waiting for a worker that offers toy.train v1: none is alive") == 2
+    assert page.count("waits for a worker that offers toy.train v1: none is alive") == 2
+    assert page.count('<span class="state queued">queued</span>') == 2
+    assert "toy.train: queued" in page, "the picture says so, too"
+    scene.claim("base")
+    page = pages.get(f"/pipelines/{scene.id}").content.decode()
+    assert page.count('<span class="state queued">') == 1
 
 
 def test_a_page_refreshes_until_the_pipeline_has_ended(pages: Client, start: Start) -> None:

@@ -50,7 +50,8 @@ def test_without_a_page_to_come_back_to_the_pipelines_are_shown(browser: Client,
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("rita", "guess-7"), ("nobody", PASSWORD), ("rita\x00", PASSWORD), ("", ""), ("x" * 9999, "x")]
+    ("name", "password"),
+    [("rita", "guess-7"), ("nobody", PASSWORD), ("rita\x00", PASSWORD), ("", ""), ("x" * 9999, "x")],
 )
 def test_wrong_credentials_are_refused_in_words_that_tell_no_secret(
     browser: Client, reader: User, name: str, password: str

@@ -6,9 +6,11 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from pydantic import ValidationError as PydanticError
 from referencing import Registry
 
 from zoo_sdk.errors import InvalidInput
+from zoo_sdk.rules import RULES_KEY, Given, broken_rules, rules_of
 from zoo_server.jobs.services.faults import Fault, known_names, shown
 from zoo_server.jobs.services.stored import storable
 
@@ -27,6 +29,14 @@ def check_schema(*, operation: str, schema: Schema) -> None:
         ) from error
     if schema.get("type") != "object":
         raise InvalidInput(f"The parameter schema of {operation} must describe an object.")
+    try:
+        rules_of(schema)
+    except PydanticError as error:
+        raise InvalidInput(
+            f"The rules between the parameters of {operation} ({RULES_KEY}) are none that this registry knows: "
+            f"{error.errors()[0]['msg'][:300]}.",
+            hint="Take the registry and the plugin from the same version.",
+        ) from error
 
 
 def check_params(*, schema: Schema, given: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
@@ -39,7 +49,18 @@ def check_params(*, schema: Schema, given: dict[str, Any]) -> tuple[dict[str, An
     validator = Draft202012Validator(schema, registry=Registry())
     errors = sorted(validator.iter_errors(given), key=lambda error: [str(part) for part in error.absolute_path])
     faults = [fault for error in errors for fault in _faults_of(error, schema)]
-    return (given, faults) if faults else (with_defaults(schema, given, schema), [])
+    if faults:
+        return given, faults
+    complete = with_defaults(schema, given, schema)
+    return complete, list(_broken(schema, complete))
+
+
+def _broken(schema: Schema, complete: dict[str, Any]) -> Iterator[Fault]:
+    """What parameters ask of each other and do not get."""
+    defaults = with_defaults(schema, {}, schema)
+    for found in broken_rules(rules_of(schema), Given(complete, defaults)):
+        field = f"params.{found.field}" if found.field else "params"
+        yield Fault(field, found.message, complete.get(found.field), found.allowed)
 
 
 def with_defaults(schema: Schema, given: dict[str, Any], root: Schema) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from zoo_sdk.rules import Excludes, Requires
 from zoo_torch.training.params import TrainingParams
 
 MethodName = Literal["kd", "dkd", "nkd", "feature", "attention", "vitkd"]
@@ -124,20 +125,26 @@ class DistillParams(HiddenLayerParams):
         """How answers are compared, if they are."""
         return self.logit_method if self.method in HIDDEN_METHODS else self.method  # type: ignore[return-value]
 
-    @model_validator(mode="after")
-    def _parameters_belong(self) -> Self:
-        used = {self.method, self.compares_answers}
-        for name, methods in BELONGS_TO.items():
-            field = type(self).model_fields[name]
-            # A recorded job carries its defaults, too; they mean nothing.
-            if getattr(self, name) != field.default and not used & methods:
-                raise ValueError(f"{name} is a parameter of {', '.join(sorted(methods))}, not of method={self.method}")
-        if self.method in {"feature", "attention"} and not self.layers:
-            raise ValueError(f"method={self.method} needs layers, such as {{'layer3': 'layer3'}}")
-        return self
-
-    @model_validator(mode="after")
-    def _can_be_computed(self) -> Self:
-        if self.method in HIDDEN_METHODS and self.compile == "on":
-            raise ValueError(f"method={self.method} looks into layers, which compile=on makes invisible")
-        return self
+    RULES = (
+        *(
+            Requires(
+                field=name,
+                needs=("method",) if methods <= HIDDEN_METHODS else ("method", "logit_method"),
+                one_of=tuple(sorted(methods)),
+            )
+            for name, methods in BELONGS_TO.items()
+        ),
+        Requires(
+            field="method",
+            values=("feature", "attention"),
+            needs=("layers",),
+            reason="such as {'layer3': 'layer3'}",
+        ),
+        Excludes(
+            field="method",
+            values=tuple(sorted(HIDDEN_METHODS)),
+            other="compile",
+            other_values=("on",),
+            reason="compiled layers cannot be looked into",
+        ),
+    )

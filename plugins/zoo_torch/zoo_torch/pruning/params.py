@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from zoo_sdk.rules import AtMost, ExactlyOne, Excludes, Requires
 from zoo_torch.networks.names import ARCHITECTURE_DESCRIPTION, ArchitectureName
 from zoo_torch.training.params import TrainingParams
 
@@ -115,36 +116,29 @@ class PruneParams(_SizeParams):
         """Epochs of training, before and after pruning."""
         return self.sparse_epochs + self.epochs
 
-    @model_validator(mode="after")
-    def _says_how_much_once(self) -> Self:
-        given = [*self.targets, *(name for name in ("layer_ratios", "pruning_schedule") if getattr(self, name))]
-        given += ["ratio"] if self.ratio is not None else []
-        if len(given) != 1:
-            raise ValueError(
-                "give one of ratio, layer_ratios, target_macs, target_parameters, target_latency_ms, target_latency "
-                f"and pruning_schedule; given: {', '.join(given) or 'none'}"
+    RULES = (
+        ExactlyOne(
+            fields=(
+                "ratio", "layer_ratios", "target_macs", "target_parameters", "target_latency_ms", "target_latency",
+                "pruning_schedule",
             )
-        if (self.scope == "per_layer") != bool(self.layer_ratios):
-            raise ValueError("scope=per_layer and layer_ratios need each other")
-        return self
+        ),
+        Requires(field="scope", values=("per_layer",), needs=("layer_ratios",)),
+        Requires(field="layer_ratios", needs=("scope",), one_of=("per_layer",)),
+        AtMost(field="ratio", limit="max_ratio"),
+        Requires(field="sparse_epochs", needs=("method",), one_of=tuple(sorted(SPARSE))),
+        Excludes(field="sparse_epochs", other="pruning_schedule"),
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _stays_below_the_largest_ratio(self) -> Self:
-        ratios = {
-            "ratio": self.ratio or 0,
-            **{f"layer_ratios[{key}]": value for key, value in self.layer_ratios.items()},
-        }
-        for name, value in ratios.items():
+        for key, value in self.layer_ratios.items():
             if value > self.max_ratio:
-                raise ValueError(f"{name} ({value:g}) must not exceed max_ratio ({self.max_ratio:g})")
+                raise ValueError(f"layer_ratios[{key}] ({value:g}) must not exceed max_ratio ({self.max_ratio:g})")
         return self
 
     @model_validator(mode="after")
     def _can_be_trained_so(self) -> Self:
-        if self.sparse_epochs and self.method not in SPARSE:
-            raise ValueError(f"sparse_epochs needs method bn_gamma or group_norm, not {self.method}")
-        if self.sparse_epochs and self.pruning_schedule:
-            raise ValueError("sparse_epochs and pruning_schedule exclude each other")
         late = [epoch for step in self.pruning_schedule for epoch in step.epochs if epoch >= self.epochs]
         if late:
             raise ValueError(f"pruning_schedule names epoch {late[0]}, but there are {self.epochs} epochs (from 0)")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from zoo_sdk.operations import OperationParams
+from zoo_sdk.rules import AtMost, Excludes, Requires
 from zoo_torch.networks.names import ARCHITECTURE_DESCRIPTION, ArchitectureName, OptionValue
 
 Augmentation = Literal["none", "flip", "flip_crop", "random_resized_crop"]
@@ -54,16 +55,18 @@ class OptimisationParams(OperationParams):
         "what results.  Early in the training the decay is lower, (1 + step) / (10 + step).  Null: no average.",
     )
 
+    RULES = (
+        AtMost(field="warmup_epochs", limit="epochs"),
+        Requires(field="schedule", values=("step",), needs=("milestones",)),
+        Requires(field="milestones", needs=("schedule",), one_of=("step",)),
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.warmup_epochs > self.epochs:
-            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must not exceed epochs ({self.epochs})")
         if self.batch_size % self.accumulation_steps:
             raise ValueError(
                 f"batch_size ({self.batch_size}) must be a multiple of accumulation_steps ({self.accumulation_steps})"
             )
-        if (self.schedule == "step") != bool(self.milestones):
-            raise ValueError("milestones and schedule=step need each other")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must ascend, not {list(self.milestones)}")
         return self
@@ -107,11 +110,10 @@ class AugmentationParams(OperationParams):
         changed = self.augmentation != "none" or self.augmentation_policy != "none"
         return self.augmentation_views if changed else 1
 
-    @model_validator(mode="after")
-    def _views_repeat(self) -> Self:
-        if self.augmentation_views is not None and (self.mixup_alpha or self.cutmix_alpha):
-            raise ValueError("augmentation_views does not go with mixup or cutmix, whose mixtures are always new")
-        return self
+    RULES = tuple(
+        Excludes(field="augmentation_views", other=other, reason="mixtures are always new")
+        for other in ("mixup_alpha", "cutmix_alpha")
+    )
 
 
 class ComputationParams(OperationParams):
@@ -183,11 +185,7 @@ class DataParams(OperationParams):
         None, description="1: output 0 is a background class, so 1000 classes need 1001 outputs; null: 0."
     )
 
-    @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
-        if self.resize is not None and self.image_size is not None and self.resize < self.image_size:
-            raise ValueError(f"resize ({self.resize}) must not be below image_size ({self.image_size})")
-        return self
+    RULES = (AtMost(field="image_size", limit="resize"),)
 
 
 class SelectionParams(OperationParams):
