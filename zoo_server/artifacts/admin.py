@@ -22,11 +22,11 @@ MOST_AT_ONCE = 20
 class BlobAdmin(ReadOnlyAdmin):
     """Bytes by digest, and what was found in them."""
 
-    list_display = ("sha256", "size", "format", "severities", "inspector", "created_at")
-    list_filter = ("format", "inspector")
+    list_display = ("sha256", "size", "state", "format", "severities", "inspector", "verified_at", "created_at")
+    list_filter = ("state", "format", "inspector")
     search_fields = ("sha256",)
     ordering = ("-created_at",)
-    fields = ("sha256", "size", "created_at", "inspection")
+    fields = ("sha256", "size", "state", "created_at", "touched_at", "verified_at", "inspection")
     readonly_fields = ("created_at", "inspection")
     actions = ("look_again",)
 

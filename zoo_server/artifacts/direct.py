@@ -93,8 +93,14 @@ def complete_direct_upload(*, principal: Principal, upload_id: UUID, sha256: str
             )
         stream.seek(0)
         inspection = inspect(stream, name=upload.filename)
-        store.adopt_direct(upload.pk, found, size)
-        keep_blob(principal=principal, upload=upload, found=inspection, digest=found)
+        keep_blob(
+            principal=principal,
+            upload=upload,
+            found=inspection,
+            digest=found,
+            keep=lambda: store.adopt_direct(upload.pk, found, size),
+        )
+        store.discard_direct(upload.pk, "")
         store.discard_session(upload.pk)
     return upload
 

@@ -2,6 +2,8 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F
+from django.utils import timezone
 
 from zoo_server.accounts.models import Team
 from zoo_server.rest.identifiers import new_id
@@ -14,8 +16,20 @@ class Blob(models.Model):
     ``zoo_inspection``), by the rules of the version ``inspector``; 0: from before rules had versions.
     """
 
+    class State(models.TextChoices):
+        """Whether it stays: see :mod:`zoo_server.artifacts.collection` for the arrows."""
+
+        NONE = "none"
+        DELETE = "delete"
+        DELETING = "deleting"
+        QUARANTINED = "quarantined"
+
     sha256 = models.CharField(max_length=71, primary_key=True)
     size = models.BigIntegerField()
+    state = models.CharField(max_length=12, choices=State.choices, default=State.NONE)
+    version = models.PositiveIntegerField(default=0)
+    touched_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True, blank=True)
     format = models.CharField(max_length=40)
     facts = models.JSONField(default=dict)
     findings = models.JSONField(default=list)
@@ -23,7 +37,11 @@ class Blob(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        indexes = [models.Index(fields=["inspector", "sha256"], name="blob_by_inspector")]
+        indexes = [
+            models.Index(fields=["inspector", "sha256"], name="blob_by_inspector"),
+            models.Index(fields=["state", "touched_at"], name="blob_by_state"),
+            models.Index(F("verified_at").asc(nulls_first=True), "created_at", name="blob_by_verification"),
+        ]
 
     def __str__(self) -> str:
         return self.sha256

@@ -96,6 +96,16 @@ class S3Store:
             return None
         return int(found["ContentLength"])
 
+    def remove(self, sha256: str) -> None:
+        with s3_errors(self.settings):
+            self.client.delete_object(Bucket=self.settings.bucket, Key=_key(sha256))
+
+    def quarantine(self, sha256: str) -> None:
+        place = {"Bucket": self.settings.bucket, "Key": _key(sha256)}
+        with s3_errors(self.settings):
+            self.client.copy(place, self.settings.bucket, f"quarantine/{sha256.removeprefix('sha256:')}")
+            self.client.delete_object(**place)
+
     def open(self, sha256: str) -> BinaryIO:
         size = self.size_of(sha256)
         if size is None:
@@ -192,7 +202,6 @@ class S3Store:
             kept = self.size_of(sha256)
             if kept != size:
                 raise Unavailable(f"The copy of {sha256} has {kept} of {size} bytes.", hint="Try again.")
-        self.discard_direct(upload_id, "")
 
     def discard_direct(self, upload_id: UUID, multipart: str) -> None:
         """Remove what a direct upload left, complete or not."""

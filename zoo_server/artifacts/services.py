@@ -4,7 +4,7 @@ The database's ``offset`` is the truth about what is durable: bytes are flushed 
 moves.  Whatever the session's file holds beyond it (after a crash, a broken part) is cut off at the next request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256 as new_sha256
@@ -18,6 +18,7 @@ from django.utils import timezone
 from zoo_inspection import INSPECTOR_VERSION, Inspection, inspect
 from zoo_sdk.errors import Conflict, IntegrityError, InvalidInput, PermissionDenied
 from zoo_server.accounts.models import Team
+from zoo_server.artifacts.collection import use_blob
 from zoo_server.artifacts.models import Blob, Holding, Upload
 from zoo_server.artifacts.running_digests import RunningDigests
 from zoo_server.artifacts.s3_store import S3Store
@@ -94,14 +95,17 @@ def open_upload(
         sha256=sha256,
         expires_at=timezone.now() + SESSION_LIFETIME,
     )
-    held = Blob.objects.filter(sha256=sha256, holdings__team=team).first() if sha256 else None
+    usable = Blob.objects.exclude(state__in=[Blob.State.DELETING, Blob.State.QUARANTINED])
+    held = usable.filter(sha256=sha256, holdings__team=team).first() if sha256 else None
     if held is not None:
         if held.size != size:
             raise InvalidInput(
                 f"{sha256} has {held.size} bytes, not {size}.", facts={"field": "size", "size": held.size}
             )
         upload.state, upload.offset, upload.blob = Upload.State.COMPLETE, size, held
-        upload.save(force_insert=True)
+        with transaction.atomic():
+            use_blob(sha256)
+            upload.save(force_insert=True)
         return upload
     with transaction.atomic():
         _check_room(size)
@@ -176,8 +180,7 @@ def complete_upload(*, principal: Principal, upload_id: UUID, sha256: str) -> Up
                 facts={"sha256": found},
             )
         inspection = inspect(file.path, name=upload.filename)
-        file.keep_as(found)
-        keep_blob(principal=principal, upload=upload, found=inspection, digest=found)
+        keep_blob(principal=principal, upload=upload, found=inspection, digest=found, keep=lambda: file.keep_as(found))
         store.discard_session(upload.pk)
     return upload
 
@@ -318,8 +321,15 @@ def _whole_digest(upload: Upload, file: SessionFile) -> str:
     return f"sha256:{state.hexdigest()}"
 
 
-def keep_blob(*, principal: Principal, upload: Upload, found: Inspection, digest: str) -> None:
-    """Note bytes that are in the store under ``digest`` as a blob, and that the upload's team possesses them."""
+def keep_blob(
+    *, principal: Principal, upload: Upload, found: Inspection, digest: str, keep: Callable[[], None]
+) -> None:
+    """Note bytes as a blob, and that the upload's team possesses them; ``keep`` puts them into the store.
+
+    The bytes go first, so that a row never lacks them.  A collector may have removed them between the two; then they
+    go once more, now that the row keeps collectors away.
+    """
+    keep()
     with transaction.atomic():
         blob, _ = Blob.objects.get_or_create(
             sha256=digest,
@@ -331,6 +341,10 @@ def keep_blob(*, principal: Principal, upload: Upload, found: Inspection, digest
                 "inspector": INSPECTOR_VERSION,
             },
         )
+        use_blob(digest)
+        if blob_store().size_of(digest) != upload.size:
+            keep()
+        Blob.objects.filter(pk=digest, state=Blob.State.QUARANTINED).update(state=Blob.State.NONE)
         hold_blob(team=upload.team, blob=blob)
         upload.state, upload.blob, upload.sha256 = Upload.State.COMPLETE, blob, digest
         upload.save(update_fields=["state", "blob", "sha256"])

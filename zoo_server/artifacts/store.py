@@ -5,6 +5,7 @@
 
     <root>/sessions/<uuid>       one file per upload session
     <root>/blobs/aa/bb/<hex>     one file per blob, named by its sha256, never changed once there
+    <root>/quarantine/<hex>      bytes that were found to be others than their name says
 
 A blob appears by a hard link to a file that was flushed to the disk before, and the folder is flushed after: after a
 crash at any moment a blob is there whole, or not at all.
@@ -77,6 +78,12 @@ class BlobStore(Protocol):
 
     def size_of(self, sha256: str) -> int | None:
         """Bytes of the blob as the store has it; None: it has none."""
+
+    def remove(self, sha256: str) -> None:
+        """Remove the blob's bytes, if there are any; who reads them now reads to the end where the store can."""
+
+    def quarantine(self, sha256: str) -> None:
+        """Move the blob's bytes aside, so that nobody gets them and somebody may look at them."""
 
     def open(self, sha256: str) -> BinaryIO:
         """The blob, opened unbuffered for reading; raises :class:`Unavailable` if it is gone."""
@@ -180,6 +187,18 @@ class LocalStore:
             return self.blob_path(sha256).stat().st_size
         except FileNotFoundError:
             return None
+
+    def remove(self, sha256: str) -> None:
+        path = self.blob_path(sha256)
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            flush_folder(path.parent)
+
+    def quarantine(self, sha256: str) -> None:
+        path = self.blob_path(sha256)
+        make_folders(self.root / "quarantine")
+        with suppress(FileNotFoundError):
+            path.replace(self.root / "quarantine" / path.name)
 
     def download_url(self, sha256: str, *, filename: str, content_type: str) -> str | None:
         return None

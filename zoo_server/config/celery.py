@@ -59,6 +59,16 @@ app.conf.update(
             "schedule": 600.0,
             "options": {"expires": 600},
         },
+        "remove files that nothing refers to": {
+            "task": "zoo.artifacts.collect_garbage",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
+        "read stored files again": {
+            "task": "zoo.artifacts.scrub",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
         "forget idempotency keys": {
             "task": "zoo.jobs.forget_idempotency_keys",
             "schedule": 3600.0,

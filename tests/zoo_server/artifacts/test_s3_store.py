@@ -343,12 +343,20 @@ def test_half_a_bucket_keeps_the_registry_from_starting() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_client_sends_parts_to_the_bucket_and_fetches_ranges_from_it(
-    service: S3Service, transactional_db: None, store: Path, member: Any, tmp_path: Path
+    service: S3Service,
+    transactional_db: None,
+    store: Path,
+    member: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And through the registry where the bucket cannot be reached."""
     from tests.zoo_server.factories import make_token
     from tests.zoo_server.live import live_server
     from zoo_client import Client
+    from zoo_client.transfer.direct import DirectSender
     from zoo_client.transfer.uploads import Uploader, upload_file
+    from zoo_client.transfer.wire import Broken
 
     made = service.bucket(f"zoo-{uuid4()}")
     environ = {
@@ -370,4 +378,14 @@ def test_the_client_sends_parts_to_the_bucket_and_fetches_ranges_from_it(
         pulled = client.pull("vision/large@1", tmp_path / "out")
         assert pulled.fetched == 1
         assert (tmp_path / "out" / "large.bin").read_bytes() == data
-    assert keys(service, made) == [key_of(data)]
+        assert keys(service, made) == [key_of(data)]
+
+        def unreachable(*_arguments: Any) -> None:
+            raise Broken("no route to the bucket")
+
+        monkeypatch.setattr(DirectSender, "_put", unreachable)
+        (tmp_path / "small.bin").write_bytes(DATA)
+        uploader = Uploader(client.api, client.wire, None, {"team": "vision"}, sleep=lambda _seconds: None)
+        done = upload_file(uploader, tmp_path / "small.bin")
+        assert (done["state"], Upload.objects.get(pk=done["id"]).multipart) == ("complete", "")
+    assert sorted(keys(service, made)) == sorted([key_of(data), key_of(DATA)])

@@ -10,6 +10,7 @@ from zoo_sdk.errors import Conflict, InvalidInput, NotFound
 from zoo_sdk.formats import find_format
 from zoo_sdk.names import checked_path
 from zoo_sdk.vocabulary import RepositoryKind, Scope
+from zoo_server.artifacts.collection import use_blob
 from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.artifacts.selectors import held_blob, upload_for
 from zoo_server.audit.services import record_event
@@ -48,6 +49,7 @@ def add_file(*, principal: Principal, version: Version, path: str, blob: Blob) -
     with transaction.atomic():
         draft = locked_draft(principal=principal, version=version)
         _check_room(draft, path)
+        use_blob(blob.pk)
         file = VersionFile.objects.create(version=draft, path=path, blob=blob)
         _record(principal, "file.added", draft, {"path": path, "sha256": blob.pk, "size": blob.size})
     return file

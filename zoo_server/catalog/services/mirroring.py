@@ -21,6 +21,7 @@ from zoo_sdk.errors import IntegrityError, InvalidInput, PermissionDenied, Unava
 from zoo_sdk.names import Reference
 from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState
 from zoo_server.accounts.models import Team
+from zoo_server.artifacts.collection import use_blob
 from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.artifacts.selectors import blob_store
 from zoo_server.artifacts.services import Part, abort_upload, append_to_upload, complete_upload, open_upload
@@ -223,6 +224,7 @@ def _finish(mirror: Mirror, principal: Principal, upload: Upload) -> Blob:
         Mirror.objects.filter(pk=mirror.pk).update(upload=None, validator="")
         raise
     with transaction.atomic():
+        use_blob(digest)
         if VersionFile.objects.filter(pk=file.pk, blob=None).update(blob=blob) != 1:
             raise IntegrityError(f"{file.path} got other bytes meanwhile.")
         Mirror.objects.filter(pk=mirror.pk).update(
