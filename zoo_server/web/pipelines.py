@@ -1,6 +1,7 @@
 """Pages of pipelines: the list, and one of them as a picture and a table that refresh while it runs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,17 @@ from zoo_server.rest.principals import Principal
 from zoo_server.web.graphs import BOX_HEIGHT, BOX_WIDTH, Node, draw
 
 SHOWN_PIPELINES = 50
+BAR_ORDER = ("succeeded", "gated", "failed", "cancelled", "running", "waiting", "skipped")
+"""What is done before what is not."""
+
+
+@dataclass(frozen=True)
+class PipelineRow:
+    """A pipeline of the list.  ``counts``: its steps by state, in the order of the bar; ``made``: all versions."""
+
+    pipeline: bodies.PipelineBody
+    counts: list[tuple[str, int]]
+    made: list[str]
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,13 @@ def pipeline_list(request: HttpRequest) -> HttpResponseBase:
     shown = [
         presentation.pipeline_body(row, counts=counts.get(row.pk, {}), steps=steps.get(row.pk, {})) for row in rows
     ]
-    return _page(request, "web/pipelines.html", {"pipelines": shown, "limit": SHOWN_PIPELINES})
+    lines = [
+        PipelineRow(
+            body, _ordered(body.counts), [version for item in body.outputs.values() for version in item.versions]
+        )
+        for body in shown
+    ]
+    return _page(request, "web/pipelines.html", {"rows": lines, "limit": SHOWN_PIPELINES})
 
 
 @require_safe
@@ -80,6 +98,7 @@ def pipeline_page(request: HttpRequest, pipeline_id: UUID) -> HttpResponseBase:
     steps = [_row(step, anchors[step.key], measured.get(step.job.id, []) if step.job else []) for step in body.steps]
     drawing = draw([Node(row.step.key, row.anchor, row.step.operation, row.state) for row in steps], edges)
     context = {"pipeline": body, "steps": steps, "drawing": drawing, "box": (BOX_WIDTH, BOX_HEIGHT)}
+    context["counts"] = _ordered(body.counts)
     return _page(request, "web/pipeline.html", context)
 
 
@@ -94,6 +113,10 @@ def _row(step: bodies.StepBody, anchor: str, measured: list[Metric]) -> StepRow:
     takes = [(item.port, _source(item)) for item in step.inputs]
     version, metrics = _version_link(step.result), [_metric(metric) for metric in measured]
     return StepRow(step, anchor, _shown_state(step), parameters, takes, job, version, metrics)
+
+
+def _ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [(state, counts[state]) for state in BAR_ORDER if counts.get(state)]
 
 
 def _shown_state(step: bodies.StepBody) -> str:
