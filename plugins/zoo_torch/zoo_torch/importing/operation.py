@@ -42,12 +42,13 @@ def run(params: ImportWeightsParams, inputs: Inputs, context: OperationContext) 
     prepare_device(context)
     context.raise_if_cancelled()
     item = inputs.one("model")
-    layout, found = read_checkpoint(item, part=params.part)
+    read = read_checkpoint(item, part=params.part)
+    found = read.state
     report = ImportReport(
         source=item.reference,
         format=item.artifact.format if item.artifact else "",
-        layout=layout,
-        part=params.part,
+        layout=read.layout,
+        part=read.part,
         tensors=len(found),
     )
     context.progress(1, STEPS, f"{len(found)} tensors")

@@ -24,7 +24,8 @@ class ImportWeightsParams(OperationParams):
     part: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9_]{1,60}$",
-        description="The key of the checkpoint under which the weights are, such as ema; default: the likeliest.",
+        description="The key of the checkpoint under which the weights are, such as ema; default: a moving "
+        "average of the weights if there is one, else the likeliest.",
     )
     renames: dict[KeyPart, Annotated[str, Field(max_length=200)]] = Field(
         default_factory=dict,

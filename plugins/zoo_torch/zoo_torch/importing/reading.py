@@ -1,8 +1,10 @@
 """Reads checkpoints as tensors: from the places that the inspection finds, so that no pickle is ever loaded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -24,12 +26,28 @@ DTYPES = MappingProxyType(
         "bool": torch.bool,
     }
 )  # fmt: skip
+AVERAGED = ("state_dict_ema", "model_ema", "ema")
+"""Where trainings keep the moving average of the weights, which is what they evaluate."""
 MAX_REPETITION = 4
 """A tensor whose elements repeat those of its storage more often would take far more memory than its file has."""
 
 
-def read_checkpoint(item: InputItem, *, part: str | None = None) -> tuple[str, dict[str, Tensor]]:
-    """The layout in words, and the tensors by name on the CPU, without the prefixes of wrappers.
+@dataclass(frozen=True)
+class ReadWeights:
+    """Tensors by name on the CPU, without the prefixes of wrappers; where they were: ``layout`` in words, ``part``."""
+
+    layout: str
+    part: str | None
+    state: dict[str, Tensor]
+
+
+def read_checkpoint(item: InputItem, *, part: str | None = None) -> ReadWeights:
+    """Read the weights of a checkpoint.
+
+    Args:
+        item: an artifact of the format ``pickle``, ``oneflow`` or ``safetensors``.
+        part: the key of the checkpoint under which they are; None: their moving average if there is one of the same
+            names, else the likeliest.
 
     Raises:
         InvalidInput: no checkpoint, damaged, without such a part, or with tensors that cannot be read as plain bytes.
@@ -39,12 +57,25 @@ def read_checkpoint(item: InputItem, *, part: str | None = None) -> tuple[str, d
     if artifact is None:
         raise InvalidInput(f"{item.reference} is a data set; this input takes weights.")
     if artifact.format == "safetensors":
-        return "safetensors", _read_safetensors(item)
+        return ReadWeights("safetensors", None, _read_safetensors(item))
     with _damage_is_said(item, artifact):
-        checkpoint = open_checkpoint({path: item.folder / path for path in artifact.files}, part=part)
+        files = {path: item.folder / path for path in artifact.files}
+        checkpoint = open_checkpoint(files, part=part)
         _check_found(checkpoint, item, part)
+        if part is None and artifact.format == "pickle":
+            part, checkpoint = _averaged(files, checkpoint)
         state = {tensor.name: _read(tensor) for tensor in checkpoint.tensors}
-    return checkpoint.layout, plain_names(state)
+    return ReadWeights(checkpoint.layout, part, plain_names(state))
+
+
+def _averaged(files: Mapping[str, Path], usual: ReadableCheckpoint) -> tuple[str | None, ReadableCheckpoint]:
+    """The moving average of the same weights and its key, if the checkpoint has one."""
+    names = plain_names({tensor.name: tensor for tensor in usual.tensors}).keys()
+    for key in AVERAGED:
+        found = open_checkpoint(files, part=key)
+        if found.tensors and plain_names({tensor.name: tensor for tensor in found.tensors}).keys() == names:
+            return key, found
+    return None, usual
 
 
 def _read_safetensors(item: InputItem) -> dict[str, Tensor]:

@@ -3,9 +3,10 @@
 import argparse
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,6 +22,7 @@ METADATA_KEY = "zoo.architecture"
 """The only metadata key: safetensors writes several in random order, and equal weights must give equal files."""
 
 MAX_LISTED_KEYS = 5
+ValueT = TypeVar("ValueT")
 ClassifierRule = Literal["auto", "fresh", "shift"]
 _STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Where checkpoints keep their weights: the averaged ones first, as timm does."""
@@ -176,7 +178,7 @@ def _foreign(
     return Weights(found, counters | state, item.reference)
 
 
-def plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def plain_names(state: Mapping[str, ValueT]) -> dict[str, ValueT]:
     """Without the prefixes that DistributedDataParallel and torch.compile give."""
     return {_WRAPPERS.sub("", str(key)): value for key, value in state.items()}
 

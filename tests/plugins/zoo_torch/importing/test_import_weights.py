@@ -120,10 +120,21 @@ def test_a_pickled_module_is_read_without_its_classes(tmp_path: Path) -> None:
 def test_another_part_of_a_checkpoint_can_be_asked_for(tmp_path: Path, state: State) -> None:
     averaged = {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}
     item = saved(tmp_path / "given", {"model": state, "ema": averaged})
-    outcome = imported(item, tmp_path / "made", architecture=NET, part="ema")
-    assert torch.equal(load_file(outcome.model)["classifier.bias"], state["classifier.bias"] + 1)
+    outcome = imported(item, tmp_path / "made", architecture=NET, part="model")
+    assert torch.equal(load_file(outcome.model)["classifier.bias"], state["classifier.bias"])
     with pytest.raises(InvalidInput, match="no tensors under the key 'teacher'"):
         imported(item, tmp_path / "refused", architecture=NET, part="teacher")
+
+
+@pytest.mark.parametrize("keys", [("state_dict", "state_dict_ema"), ("model", "ema")])
+def test_the_moving_average_of_the_weights_goes_first(tmp_path: Path, state: State, keys: tuple[str, str]) -> None:
+    averaged = {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}
+    wrapped = {f"module.{name}": value for name, value in state.items()}
+    outcome = imported(saved(tmp_path / "given", {keys[0]: wrapped, keys[1]: averaged}), tmp_path / "made")
+    assert torch.equal(load_file(outcome.model)["classifier.bias"], state["classifier.bias"] + 1)
+    assert report_of(outcome)["part"] == keys[1]
+    other = saved(tmp_path / "other", {keys[0]: wrapped, keys[1]: {"decay": torch.ones(1)}})
+    assert report_of(imported(other, tmp_path / "usual"))["part"] is None
 
 
 @pytest.mark.parametrize(("layout", "packed"), [("A", False), ("A", True), ("B", False), ("B", True), ("C", False)])
