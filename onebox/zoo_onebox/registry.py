@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from zoo_onebox.home import Home
@@ -36,7 +37,10 @@ def run_beside(home: Home, *words: str, environ: Mapping[str, str] | None = None
 
     """
     command = _command(home, f"admin-{os.getpid()}", *words, environ=environ)
-    return subprocess.run(command, check=False).returncode
+    try:
+        return subprocess.run(command, check=False).returncode
+    finally:
+        Path(command[-1]).unlink(missing_ok=True)
 
 
 def _run(home: Home, name: str, *words: str) -> str:
