@@ -88,3 +88,20 @@ def test_one_artifact_of_a_version_is_verified_as_a_part(admin: Zoo, zoo: Zoo, p
     assert zoo("verify", str(part)).code == 1
     found = zoo("verify", str(part), "--partial", "--json")
     assert (found.code, found.json["missing"]) == (0, ["notes.txt"])
+
+
+def test_a_pull_with_a_home_that_cannot_be_written_keeps_the_files_and_their_proof(
+    admin: Zoo, pulled, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    reference, _ = pulled
+    folder, key = tmp_path / "elsewhere", tmp_path / "registry.pem"
+    key.write_text(admin("keys", "export").out)
+    (own_home / "config" / "zoo" / "keys.json").unlink()
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Read-only file system")
+
+    monkeypatch.setattr("zoo_client.trust.store.TrustStore._write", refused)
+    pulled_again = admin("pull", reference, str(folder))
+    assert pulled_again.code == 0, pulled_again.err
+    assert admin("verify", str(folder), "--key", str(key)).code == 0
