@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import zoo_keras
 from tests.plugins.zoo_keras.old_files import digits_network, item_for, old_config, write_old_h5
 from zoo_keras.files import open_file
 from zoo_keras.loading import load
+from zoo_keras.networks.building import build
 from zoo_keras.networks.reading import read_network
 from zoo_sdk.errors import InvalidInput
 
@@ -184,3 +187,38 @@ def test_a_deep_old_configuration_keeps_what_matters() -> None:
     assert network.by_name["stem_bn"].settings["axis"] == 3
     assert network.by_name["leaky"].settings == {"negative_slope": 0.1}
     assert "groups" not in network.by_name["depthwise"].settings
+
+
+NONSENSE: list[Any] = [
+    None, True, -1, 0, 1e30, 2**31, float("nan"), "x", "Lambda", "same", [], {}, [[]], [1, 2], {"class_name": "Add"},
+    ["image", 0, 0],
+]  # fmt: skip
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every path into a configuration."""
+    if above:
+        yield above
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in below:
+        yield from places(inner, (*above, key))
+
+
+def test_a_configuration_that_was_changed_anywhere_is_read_or_refused() -> None:
+    source = random.Random(5)
+    whole = json.dumps(old_config(digits_network()))
+    refused = 0
+    for number in range(300):
+        config = json.loads(whole)
+        *above, last = source.choice(list(places(config)))
+        target = config
+        for key in above:
+            target = target[key]
+        target[last] = source.choice(NONSENSE)
+        try:
+            network = read_network(config, keras_major=2)
+            if number % 10 == 0:
+                build(network)
+        except InvalidInput:
+            refused += 1
+    assert 50 < refused < 250

@@ -152,6 +152,11 @@ def test_nodes_and_shapes_that_cannot_be_converted_are_refused_by_name(tmp_path:
         InvalidInput, match=r"The node 'odd' \(Erf\) has no counterpart here\. Optimise the model first"
     ):
         converted(graph_item(tmp_path / "a", [node], ["n", 3, 4, 4]), tmp_path)
+    broken = helper.make_node("MaxPool", ["x"], ["y"], name="odd", kernel_shape=[2, 2], strides=[0, 0])
+    with pytest.raises(
+        InvalidInput, match=r"The node 'odd' \(MaxPool\) |The shapes of the model contradict each other"
+    ):
+        converted(graph_item(tmp_path / "c", [broken], ["n", 3, 4, 4]), tmp_path)
     relu = helper.make_node("Relu", ["x"], ["y"])
     with pytest.raises(InvalidInput, match="does not say how a picture becomes its input"):
         converted(graph_item(tmp_path / "b", [relu], ["n", 3, "h", "w"]), tmp_path)

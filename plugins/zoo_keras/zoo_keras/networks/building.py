@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -64,24 +65,23 @@ class _Builder:
             Ref(layer.name, 0, 0): _input(layer) for layer in network.layers if layer.kind == "InputLayer"
         }
         for layer, call in in_order(network):
-            given = [tensors[resolve(network, ref)] for ref in layer.calls[call]]
+            given = [_known(tensors, resolve(network, ref)) for ref in layer.calls[call]]
             result = self._call(layer, made[layer.name], given)
             results = list(result) if isinstance(result, list | tuple) else [result]
             tensors |= {Ref(layer.name, call, number): tensor for number, tensor in enumerate(results)}
         ends = [[_known(tensors, resolve(network, ref)) for ref in side] for side in (network.inputs, network.outputs)]
         try:
             return keras.Model(*(side if len(side) > 1 else side[0] for side in ends), name=network.name)
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise InvalidInput(f"The layers of {network.name!r} make no model: {error}") from error
 
     def _sequential(self, network: Network) -> keras.Model:
         model = keras.Sequential([_input(network.layers[0])], name=network.name)
         for layer in network.layers[1:]:
-            self._reserve(layer, [tuple(model.output_shape if model.layers else network.layers[0].settings["shape"])])
-            try:
+            with _refusing(layer):
+                shape = model.output_shape if model.layers else network.layers[0].settings["shape"]
+                self._reserve(layer, [tuple(shape)])
                 model.add(self._make(layer))
-            except (ValueError, TypeError) as error:
-                raise _refused(layer, error) from error
         return model
 
     def _make(self, layer: Layer) -> keras.Layer:
@@ -90,18 +90,14 @@ class _Builder:
         settings = {key: _tupled(value) for key, value in layer.settings.items()}
         if settings.get("activation") == "legacy_hard_sigmoid":
             settings["activation"] = legacy_hard_sigmoid
-        try:
-            kind = AveragePooling2D if layer.kind == "AveragePooling2D" else getattr(keras.layers, layer.kind)
+        kind = AveragePooling2D if layer.kind == "AveragePooling2D" else getattr(keras.layers, layer.kind)
+        with _refusing(layer):
             return kind(name=layer.name, **settings)
-        except (ValueError, TypeError) as error:
-            raise _refused(layer, error) from error
 
     def _call(self, layer: Layer, made: keras.Layer, given: Sequence[Any]) -> Any:
-        self._reserve(layer, [tuple(tensor.shape) for tensor in given])
-        try:
+        with _refusing(layer):
+            self._reserve(layer, [tuple(tensor.shape) for tensor in given])
             return made(list(given) if len(given) > 1 else given[0])
-        except (ValueError, TypeError, IndexError, NotImplementedError) as error:
-            raise _refused(layer, error) from error
 
     def _reserve(self, layer: Layer, shapes: Sequence[Sequence[int | None]]) -> None:
         """Count the weights before Keras allocates them."""
@@ -168,10 +164,17 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
 
 
-def _refused(layer: Layer, error: Exception) -> InvalidInput:
-    return InvalidInput(
-        f"Keras refuses the layer {layer.name!r} ({layer.kind}): {str(error)[:500]}", facts={"layer": layer.name}
-    )
+@contextmanager
+def _refusing(layer: Layer) -> Iterator[None]:
+    """Whatever Keras makes of settings that nobody meant, the file is wrong, and the layer is named."""
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(
+            f"Keras refuses the layer {layer.name!r} ({layer.kind}): {str(error)[:500]}", facts={"layer": layer.name}
+        ) from error
 
 
 def _weight_count(layer: Layer, shapes: Sequence[Sequence[int | None]]) -> int:

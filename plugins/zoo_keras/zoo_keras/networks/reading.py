@@ -127,7 +127,7 @@ class _Reader:
             if len(found["axis"]) != 1:
                 raise InvalidInput(f"The layer {name!r} normalises over the axes {found['axis']}; one is read.")
             found["axis"] = found["axis"][0]
-        if kind == "DepthwiseConv2D" and given.get("groups") not in {None, 1}:
+        if kind == "DepthwiseConv2D" and given.get("groups") not in (None, 1):
             raise InvalidInput(f"The layer {name!r} is depthwise with groups = {given['groups']!r}.")
         return found
 
@@ -156,7 +156,7 @@ class _Reader:
 def _check_origin(entry: Mapping[str, Any], kind: str, name: str) -> None:
     """A class of Keras 3 files says where it comes from; only Keras' own layers are meant by our table."""
     module, registered = entry.get("module"), entry.get("registered_name")
-    if (module is None or (isinstance(module, str) and _OWN.fullmatch(module))) and registered in {None, kind}:
+    if (module is None or (isinstance(module, str) and _OWN.fullmatch(module))) and registered in (None, kind):
         return
     raise InvalidInput(
         f"The layer {name!r} is the class {kind[:100]!r} of {str(registered or module)[:100]!r}, not a layer of Keras.",

@@ -1,6 +1,7 @@
 """Walks an ONNX graph and writes the TFLite file, node by node."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +91,9 @@ def emit(model: onnx.ModelProto, *, batch: int, half: bool) -> Written:
     graph.values[start] = Value(file.tensor(start, shape), shape)
     _fold_normalisations(shaped, graph)
     for proto in shaped.graph.node:
-        _write(graph, Node.of(proto))
+        node = Node.of(proto)
+        with _refusing(node):
+            _write(graph, node)
     ends = []
     for output in shaped.graph.output:
         node = Node("output", output.name, (output.name,), (), {})
@@ -114,7 +117,21 @@ def _with_static_shapes(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise InvalidInput(f"The shapes of the model contradict each other: {str(error)[:500]}") from error
+
+
+@contextmanager
+def _refusing(node: Node) -> Iterator[None]:
+    """A node that breaks ONNX' own rules may fail anywhere; the model is wrong, and the node is named."""
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise node.refusal(f"breaks the rules of ONNX: {str(error)[:300]}") from error
 
 
 def _write(graph: Graph, node: Node) -> None:
@@ -149,13 +166,18 @@ def _fold_normalisations(model: onnx.ModelProto, graph: Graph) -> None:
         conv = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
         if conv is None or readers[conv.output[0]] != 1 or conv.input[1] not in graph.constants:
             continue
-        factor, offset = elements.normalisation(graph, Node.of(node))
-        kernel = graph.constants[conv.input[1]]
-        bias = graph.constants[conv.input[2]] if len(conv.input) > 2 else np.zeros(len(factor))
-        names = [f"{node.output[0]}:folded:{part}" for part in ("kernel", "bias")]
-        graph.constants[names[0]] = (kernel * factor.reshape(-1, *[1] * (kernel.ndim - 1))).astype(np.float32)
-        graph.constants[names[1]] = (bias * factor + offset).astype(np.float32)
-        del conv.input[1:]
-        conv.input.extend(names)
-        conv.output[0] = node.output[0]
+        with _refusing(Node.of(node)):
+            _fold(graph, conv, node)
         model.graph.node.remove(node)
+
+
+def _fold(graph: Graph, conv: onnx.NodeProto, node: onnx.NodeProto) -> None:
+    factor, offset = elements.normalisation(graph, Node.of(node))
+    kernel = graph.constants[conv.input[1]]
+    bias = graph.constants[conv.input[2]] if len(conv.input) > 2 else np.zeros(len(factor))
+    names = [f"{node.output[0]}:folded:{part}" for part in ("kernel", "bias")]
+    graph.constants[names[0]] = (kernel * factor.reshape(-1, *[1] * (kernel.ndim - 1))).astype(np.float32)
+    graph.constants[names[1]] = (bias * factor + offset).astype(np.float32)
+    del conv.input[1:]
+    conv.input.extend(names)
+    conv.output[0] = node.output[0]
