@@ -15,30 +15,38 @@ def rotated(items: Sequence[Item], turn: int) -> list[Item]:
     return [*items[start:], *items[:start]]
 
 
-def timed(call: Callable[[], object]) -> float:
-    """The seconds that a call takes."""
-    started = time.perf_counter()
+def timed(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """The seconds that a call takes by that clock."""
+    started = clock()
     call()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def interleaved_medians(
-    calls: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float, warmup: int = 10
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    seconds: float,
+    warmup: int = 10,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """The median time in ms of each call in each round; in a round every call has one block of about ``seconds``."""
+    """The median time in ms of each call in each round; in a round every call has one block of about ``seconds``.
+
+    With ``time.process_time`` for a ``clock`` calls of one thread are compared fairly beside other work, too.
+    """
     for call in calls.values():
         for _ in range(warmup):
             call()
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds):
         for name in rotated(list(calls), turn):
-            found[name].append(_block_median(calls[name], seconds) * 1000)
+            found[name].append(_block_median(calls[name], seconds, clock) * 1000)
     return found
 
 
-def _block_median(call: Callable[[], object], seconds: float) -> float:
+def _block_median(call: Callable[[], object], seconds: float, clock: Callable[[], float]) -> float:
     end = time.perf_counter() + seconds
     times: list[float] = []
     while len(times) < MIN_RUNS or time.perf_counter() < end:
-        times.append(timed(call))
+        times.append(timed(call, clock))
     return median(times)

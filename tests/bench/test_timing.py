@@ -1,5 +1,7 @@
 """Taking turns."""
 
+import time
+
 from bench.timing import MIN_RUNS, interleaved_medians, rotated
 
 
@@ -17,3 +19,9 @@ def test_calls_take_turns_in_blocks_and_each_round_has_a_median_of_each() -> Non
     assert "".join(heard) == "ab" + "a" * block + "b" * 2 * block + "a" * block
     assert {name: len(values) for name, values in found.items()} == {"a": 2, "b": 2}
     assert all(value >= 0 for values in found.values() for value in values)
+
+
+def test_by_the_processors_time_waiting_takes_none() -> None:
+    found = interleaved_medians({"wait": lambda: time.sleep(0.01)}, rounds=1, seconds=0.01, clock=time.process_time)
+    assert found["wait"][0] < 5
+    assert interleaved_medians({"wait": lambda: time.sleep(0.01)}, rounds=1, seconds=0.01)["wait"][0] >= 10

@@ -55,9 +55,9 @@ def measure_ranges(
         calibrate_method=METHODS[params.calibration],
         extra_options=_options(params),
     )
-    # Its own session would take every thread of the machine.
+    # Its own session would take every thread of the machine; like that one, this computes the graph as it is written.
     calibrator.infer_session = open_session(
-        str(context.scratch / "calibrating.onnx"), context.threads, "the model to calibrate"
+        str(context.scratch / "calibrating.onnx"), context.threads, "the model to calibrate", optimise=False
     )
     name = classifier.session.get_inputs()[0].name
     done, indices = 0, split.random_indices(params.samples, context.seed)

@@ -84,9 +84,11 @@ def _open(item: InputItem, threads: int) -> onnxruntime.InferenceSession:
     return open_session(str(item.main_file), threads, f"{item.main_file.name!r} of {item.reference}")
 
 
-def open_session(model: str | bytes, threads: int, name: str) -> onnxruntime.InferenceSession:
+def open_session(model: str | bytes, threads: int, name: str, *, optimise: bool = True) -> onnxruntime.InferenceSession:
     """Open a file or a serialised graph on the CPU; raises :class:`InvalidInput` if ONNX Runtime refuses it."""
     options = session_options(threads)
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(model, options, providers=PROVIDERS)
     except Exception as error:  # onnxruntime's own exceptions share no base class
