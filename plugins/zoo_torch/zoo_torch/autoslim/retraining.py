@@ -10,6 +10,7 @@ from zoo_torch.devices import prepare_device
 from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.narrowing import narrow
 from zoo_torch.networks.weights import load_weights
+from zoo_torch.several_devices.starting import on_all_devices
 from zoo_torch.training.batches import Batch
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.training.losses import label_loss
@@ -19,6 +20,7 @@ from zoo_torch.training.trainer import Trainer
 from zoo_vision.agreement import check_classes_fit
 
 
+@on_all_devices
 def run(params: SlimRetrainParams, inputs: Inputs, context: OperationContext) -> None:
     """Train on the whole training split, measure on the test split; see :class:`SlimRetrainParams`."""
     device = prepare_device(context)

@@ -1,6 +1,6 @@
 """What AutoSlim can do, as data: importing it imports no framework."""
 
-from zoo_sdk.operations import OperationSpec, Port, Resources
+from zoo_sdk.operations import MAX_GPUS, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, StrategyKind
 from zoo_torch.autoslim.params import SlimRetrainParams, SlimSearchParams, SlimSupernetParams
 from zoo_torch.ports import INIT, TRAINING_DATA
@@ -14,7 +14,7 @@ SLIM_SUPERNET = OperationSpec(
     implementation="zoo_torch.autoslim.supernet:run",
     inputs=(TRAINING_DATA, INIT),
     outputs=(Port(name="model", formats=("safetensors",)),),
-    resources=Resources(memory_gib=4, max_gpus=1),
+    resources=Resources(memory_gib=4, max_gpus=MAX_GPUS),
     deterministic=True,
     strategy=StrategyKind.TRAINING,
     method="slimmable",
@@ -71,7 +71,7 @@ SLIM_RETRAIN = OperationSpec(
         TRAINING_DATA,
     ),
     outputs=(Port(name="model", formats=("safetensors",)),),
-    resources=Resources(memory_gib=4, max_gpus=1),
+    resources=Resources(memory_gib=4, max_gpus=MAX_GPUS),
     deterministic=True,
     strategy=StrategyKind.TRAINING,
     method="autoslim_retrain",

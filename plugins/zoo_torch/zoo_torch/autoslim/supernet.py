@@ -14,12 +14,14 @@ from zoo_torch.autoslim.widths import DETAILS_KEY, SlimmableFacts
 from zoo_torch.devices import prepare_device
 from zoo_torch.networks.architectures import Architecture
 from zoo_torch.networks.layouts import training_layout
+from zoo_torch.several_devices.starting import on_all_devices
 from zoo_torch.training.held_out import without_held_out
 from zoo_torch.training.results import hand_over
 from zoo_torch.training.start import starting_point
 from zoo_torch.training.trainer import Trainer
 
 
+@on_all_devices
 def run(params: SlimSupernetParams, inputs: Inputs, context: OperationContext) -> None:
     """Train, measure the widest network on the test split, write safetensors; see :class:`SlimSupernetParams`."""
     device = prepare_device(context)

@@ -26,15 +26,18 @@ from zoo_torch.pruning.params import PruneParams
 from zoo_torch.pruning.plan import Cut, Plan, make_plan
 from zoo_torch.pruning.pruner import Pruner, example_inputs
 from zoo_torch.pruning.targets import TargetSearch, Timer, latency_facts
+from zoo_torch.several_devices.starting import on_all_devices
 from zoo_torch.training.batches import Batch, as_inputs
 from zoo_torch.training.data import check_channels, model_preprocessing, open_training_data
 from zoo_torch.training.losses import label_loss
 from zoo_torch.training.results import hand_over, runtime_facts, write_weights
+from zoo_torch.training.team import Team
 from zoo_torch.training.trainer import Trainer, TrainingData
 from zoo_vision.agreement import check_classes_fit
 from zoo_vision.timing import report_latency
 
 
+@on_all_devices
 def run(params: PruneParams, inputs: Inputs, context: OperationContext) -> None:
     """Prune, write the narrow weights and ``channels.json``; see :class:`zoo_torch.pruning.params.PruneParams`."""
     device = prepare_device(context)
@@ -176,6 +179,7 @@ class _Job:
 
     def _perform(self, cut: Cut, epoch: int) -> None:
         self.context.raise_if_cancelled()
+        Team.current().agree([self.network])  # a last digit that differs must not make them choose other channels
         with out_of_memory_is_said(self.params.batch_size):
             candidates = self._pruner.candidates(cut.importance, lambda: self._losses(epoch), cut.names)
             ratio = self._search.ratio(candidates) if cut.ratio is None else cut.ratio

@@ -1,6 +1,6 @@
 """What pruning can do, as data: importing it imports no framework."""
 
-from zoo_sdk.operations import OperationSpec, Port, Resources
+from zoo_sdk.operations import MAX_GPUS, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
 from zoo_torch.ports import WEIGHTS
 from zoo_torch.pruning.params import PruneParams
@@ -23,7 +23,7 @@ PRUNE = OperationSpec(
         ),
     ),
     outputs=(Port(name="model", formats=("safetensors", "json")),),
-    resources=Resources(memory_gib=4, max_gpus=1),
+    resources=Resources(memory_gib=4, max_gpus=MAX_GPUS),
     deterministic=True,
     strategy=StrategyKind.PRUNING,
     method="l1",

@@ -1,5 +1,6 @@
 """Two processes with half a batch each: real processes on the processor, talking over gloo."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.plugins.zoo_torch.samples import SMALL, Outcome, npz_digits
+from tests.plugins.zoo_torch.autoslim.samples import SUPERNET
+from tests.plugins.zoo_torch.samples import SMALL, Outcome, fresh_model, npz_digits
 from tests.plugins.zoo_torch.several_devices import stand_ins
 from zoo_sdk.context import InputItem, Inputs
 from zoo_sdk.discovery import find_operation
@@ -70,6 +72,49 @@ def test_two_processes_train_what_one_does_also_when_they_are_interrupted(tmp_pa
     assert two.context.artifacts["model"][0].signature == one.context.artifacts["model"][0].signature
     found = next(item for item in two.context.measurements if item.name == "top1")
     assert found.details["devices"] == ["cpu", "cpu"]
+
+
+def perform_on(operation: str, folder: Path, ports: dict[str, Any], devices: tuple[str, ...], **params: Any) -> Outcome:
+    """Any operation, on these devices."""
+    spec = find_operation(operation)
+    outcome = Outcome(LocalContext(spec, Workplace.under(folder), devices=devices, threads=2))
+    outcome.context.emit = outcome.events.append
+    items = {port: (item,) for port, item in ports.items()}
+    run_operation(spec, params, Inputs(ports=items), outcome.context)
+    return outcome
+
+
+def test_two_processes_agree_on_the_channels_to_remove_and_train_on(tmp_path: Path, digits: InputItem) -> None:
+    ports = {"model": fresh_model(tmp_path / "model", name="zoo:conv_tiny"), "data": digits}
+    given = {
+        "method": "taylor", "ratio": 0.5, "epochs": 1, "batch_size": 64, "limit_samples": 256,
+        "limit_test_samples": 100, "channels_last": False,
+    }  # fmt: skip
+    one, two = (
+        perform_on("torch.prune", tmp_path / name, ports, devices, **given)
+        for name, devices in (("one", ("cpu",)), ("two", TWO))
+    )
+    (other,) = (tmp_path / "two").rglob("member-1/outputs/model/channels.json")
+    files = (one.context.output() / "channels.json", two.context.output() / "channels.json", other)
+    alone, first_of_two, second_of_two = (json.loads(path.read_text()) for path in files)
+    assert second_of_two["layers"] == first_of_two["layers"]
+    assert first_of_two["macs"] == alone["macs"]
+    for layer, kept in alone["layers"].items():  # batch normalisation sees half a batch: a close call may go otherwise
+        assert len(set(kept["outputs"]) & set(first_of_two["layers"][layer]["outputs"])) >= 0.8 * len(kept["outputs"])
+    first, second = load_file(one.model), load_file(two.model)
+    assert {key: value.shape for key, value in second.items()} == {key: value.shape for key, value in first.items()}
+    assert "One process for each of cpu, cpu." in two.lines
+
+
+def test_two_processes_train_a_supernet_with_the_same_widths_at_each_step(tmp_path: Path, digits: InputItem) -> None:
+    given = {**SUPERNET, "architecture": "zoo:conv_tiny", "epochs": 1, "limit_samples": 128, "limit_test_samples": 100}
+    one, two = (
+        perform_on("torch.slim_supernet", tmp_path / name, {"data": digits}, devices, **given)
+        for name, devices in (("one", ("cpu",)), ("two", TWO))
+    )
+    losses = [[value for _, value in run.curve("train_loss")] for run in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1), "batch normalisation sees half a batch"
+    assert load_file(two.model).keys() == load_file(one.model).keys()
 
 
 def test_the_process_that_failed_is_the_cause_and_not_those_that_lost_it(tmp_path: Path) -> None:
