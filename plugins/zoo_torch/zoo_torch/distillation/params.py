@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from zoo_sdk.rules import Excludes, Requires
+from zoo_sdk.rules import Excludes, Requires, Rule
 from zoo_torch.training.params import TrainingParams
 
 MethodName = Literal["kd", "dkd", "nkd", "feature", "attention", "vitkd"]
@@ -125,7 +125,7 @@ class DistillParams(HiddenLayerParams):
         """How answers are compared, if they are."""
         return self.logit_method if self.method in HIDDEN_METHODS else self.method  # type: ignore[return-value]
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         *(
             Requires(
                 field=name,

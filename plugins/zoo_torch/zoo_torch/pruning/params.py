@@ -1,10 +1,10 @@
 """Parameters of pruning, without importing any framework."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from zoo_sdk.rules import AtMost, ExactlyOne, Excludes, Requires
+from zoo_sdk.rules import AtMost, ExactlyOne, Excludes, Requires, Rule
 from zoo_torch.networks.names import ARCHITECTURE_DESCRIPTION, ArchitectureName
 from zoo_torch.training.params import TrainingParams
 
@@ -116,7 +116,7 @@ class PruneParams(_SizeParams):
         """Epochs of training, before and after pruning."""
         return self.sparse_epochs + self.epochs
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         ExactlyOne(
             fields=(
                 "ratio", "layer_ratios", "target_macs", "target_parameters", "target_latency_ms", "target_latency",

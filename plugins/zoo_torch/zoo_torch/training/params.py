@@ -3,12 +3,12 @@
 They come in groups, one class each; :class:`TrainingParams` is what every training method takes.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from zoo_sdk.operations import OperationParams
-from zoo_sdk.rules import AtMost, Excludes, Requires
+from zoo_sdk.rules import AtMost, Excludes, Requires, Rule
 from zoo_torch.networks.names import ARCHITECTURE_DESCRIPTION, ArchitectureName, OptionValue
 
 Augmentation = Literal["none", "flip", "flip_crop", "random_resized_crop"]
@@ -55,7 +55,7 @@ class OptimisationParams(OperationParams):
         "what results.  Early in the training the decay is lower, (1 + step) / (10 + step).  Null: no average.",
     )
 
-    RULES = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         AtMost(field="warmup_epochs", limit="epochs"),
         Requires(field="schedule", values=("step",), needs=("milestones",)),
         Requires(field="milestones", needs=("schedule",), one_of=("step",)),
@@ -110,7 +110,7 @@ class AugmentationParams(OperationParams):
         changed = self.augmentation != "none" or self.augmentation_policy != "none"
         return self.augmentation_views if changed else 1
 
-    RULES = tuple(
+    RULES: ClassVar[tuple[Rule, ...]] = tuple(
         Excludes(field="augmentation_views", other=other, reason="mixtures are always new")
         for other in ("mixup_alpha", "cutmix_alpha")
     )
@@ -185,7 +185,7 @@ class DataParams(OperationParams):
         None, description="1: output 0 is a background class, so 1000 classes need 1001 outputs; null: 0."
     )
 
-    RULES = (AtMost(field="image_size", limit="resize"),)
+    RULES: ClassVar[tuple[Rule, ...]] = (AtMost(field="image_size", limit="resize"),)
 
 
 class SelectionParams(OperationParams):
