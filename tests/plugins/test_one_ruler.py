@@ -152,18 +152,3 @@ def test_the_same_model_has_the_same_figures_and_predictions_in_every_runtime(di
     assert (one.kind, one.dataset_port, one.split, one.runtime) == ("classification", "data", "test", "onnxruntime")
     names = [row["name"] for row in one.content["per_class"]]
     assert names == list(DIGITS)
-
-
-@pytest.mark.parametrize("operation", ["onnxruntime.evaluate", "openvino.evaluate"])
-def test_agreement_with_another_model_is_measured_with_its_name(
-    operation: str, digits_run: Any, tmp_path: Path
-) -> None:
-    _, model, data = digits_run
-    other = onnx_item(write_digits_model(tmp_path / "other.onnx", seed=5))
-    other = other.model_copy(update={"reference": "demo/other@7"})
-    context = run(operation, tmp_path, model=model, data=data, reference=other)
-    (found,) = [item for item in context.measurements if item.name == "agreement_top1"]
-    assert 70 < found.value < 100
-    assert found.details["reference"] == "demo/other@7"
-    assert found.value == pytest.approx(100 * found.details["same"] / found.details["samples"])
-    assert context.reports[0].content["agreement"]["reference"] == "demo/other@7"
