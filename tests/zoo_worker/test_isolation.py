@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("probe_plugin")
 needs_landlock = pytest.mark.skipif(landlock_version() == 0, reason="this kernel has no Landlock")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 NETWORK = subprocess.run(
-    [sys.executable, "-m", "zoo_worker.isolation", '{"network": true}'], capture_output=True, check=False
+    [sys.executable, "-m", "zoo_worker.isolation", '{"isolation": {"network": true}}'], capture_output=True, check=False
 )
 needs_network_namespaces = pytest.mark.skipif(
     NETWORK.returncode != 0, reason="this machine lets nobody make a network of its own"
@@ -143,7 +143,7 @@ if before:
     low, high = held & 0xFFFFFFFF, held >> 32
     assert libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", low, low, 0, high, high, 0)) == 0
 wanted = {key: value for key, value in json.loads(sys.argv[1]).items() if key != "without"}
-isolate(Isolation.model_validate(wanted))
+isolate(Isolation(**wanted))
 told = {"user": [os.getuid(), os.getgid(), os.getgroups()]}
 for name in sys.argv[2:]:
     try:

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.machinery import PathFinder
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from zoo_sdk.discovery import discover_operations
 from zoo_sdk.errors import InvalidInput
 from zoo_worker.isolation import Isolation
 from zoo_worker.state import StateFolder, remove_tree
@@ -136,13 +138,25 @@ def _refusal(wanted: Confinement, state: StateFolder) -> str | None:
     folder.mkdir(exist_ok=True)
     try:
         isolation = wanted.of_child(inputs=(), writable=(folder, state.shared_cache))
-        command = [sys.executable, "-m", "zoo_worker.isolation", isolation.model_dump_json()]
+        trial = {"isolation": asdict(isolation), "needed": _needed()}
+        command = [sys.executable, "-m", "zoo_worker.isolation", json.dumps(trial, default=str)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False, cwd="/")
     except subprocess.TimeoutExpired:
         return f"no answer for {TRIAL_SECONDS} s"
     finally:
         remove_tree(folder)
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it ended"])[-1][:300]
+
+
+def _needed() -> list[str]:
+    """A file of each package that a child imports first, and the modules of the operations."""
+    names = {"zoo_worker", "zoo_sdk", "pydantic", *(spec.implementation for spec in discover_operations().values())}
+    found = set()
+    for name in names:
+        module = PathFinder.find_spec(name.partition(":")[0].partition(".")[0])  # as a new process would find it
+        if module is not None and module.origin and Path(module.origin).is_file():
+            found.add(module.origin)
+    return sorted(found)
 
 
 def _other_user(name: str | None, state: StateFolder, refused: list[str]) -> tuple[int, int] | None:

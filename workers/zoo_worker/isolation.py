@@ -6,15 +6,15 @@ by trying them in a process of their own (``python -m zoo_worker.isolation``), w
 
 import ctypes
 import fcntl
+import json
 import os
 import resource
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict
 
 from zoo_worker.landlock import confine_files
 
@@ -27,15 +27,14 @@ DEVICES = Path("/dev")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-class Isolation(BaseModel):
+@dataclass(frozen=True)
+class Isolation:
     """What a child gives up.
 
     ``network``: it gets a network of its own, in which only the loopback is up (several processes of one operation
     speak over it).  ``files``: it opens nothing but what lies below ``readable`` and ``writable``.  ``user``: it
     becomes this user (uid and gid) for good.  With each of them it loses its capabilities too.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: bool = False
     files: bool = False
@@ -102,19 +101,24 @@ def _checked(answer: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def main(arguments: Iterable[str] = sys.argv[1:]) -> int:
-    """Try an isolation (JSON), then see whether what an operation needs can still be reached: modules and folders."""
-    wanted = Isolation.model_validate_json(next(iter(arguments)))
-    isolate(wanted)
-    import zoo_worker.child  # noqa: F401  with all that it imports
-    from zoo_sdk.discovery import discover_operations
+def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
+    """Try an isolation, then see whether what an operation needs can still be reached: files to read, folders to fill.
 
-    discover_operations()
+    The argument is JSON: ``{"isolation": {...}, "needed": [paths]}``.  It imports little: a worker waits for it.
+    """
+    trial = json.loads(arguments[0])
+    given = trial["isolation"]
+    paths = {name: tuple(map(Path, given.get(name, ()))) for name in ("readable", "writable")}
+    wanted = Isolation(**(given | paths))
+    isolate(wanted)
+    for path in trial.get("needed", ()):
+        with Path(path).open("rb"):
+            pass
     for folder in wanted.writable:
         if folder.is_dir() and DEVICES not in folder.parents:
-            trial = folder / f".trial-{os.getpid()}"
-            trial.touch()
-            trial.unlink()
+            mark = folder / f".trial-{os.getpid()}"
+            mark.touch()
+            mark.unlink()
     return 0
 
 
