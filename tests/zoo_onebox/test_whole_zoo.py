@@ -100,8 +100,10 @@ def _refused(zoo: Command) -> str:
 
 
 def _check_secrets(zoo: Command, admin_token: str) -> None:
-    secrets = {path.read_text().strip() for path in (zoo.home / "secrets").iterdir()} | {admin_token}
-    assert len(secrets) == 3
+    files = [path for path in (zoo.home / "secrets").rglob("*") if path.is_file()]
+    # Of a signing key (PEM), its longest line.
+    secrets = {max(path.read_text().split("\n"), key=len).strip() for path in files} | {admin_token}
+    assert len(secrets) == 4
     listing = subprocess.run(["ps", "axww", "-o", "args"], check=True, capture_output=True, text=True).stdout
     files = (*(zoo.home / "logs").iterdir(), *(zoo.home / "run").rglob("*.json"))
     written = "".join(path.read_text() for path in files)
