@@ -22,7 +22,7 @@ PUBLIC_ROUTES = {
     "POST api/v1/login",
 }  # fmt: skip
 """All that may be called without credentials; a new one is added here on purpose."""
-NOT_OF_THE_API = ("admin/", "^static/", "compare", "leaderboard", "pipelines")
+NOT_OF_THE_API = ("admin/", "^static/", "compare", "leaderboard", "pipelines", "sign-in", "sign-out")
 SAMPLES = {
     "uuid": str(UUID(int=7)),
     "int": "1",
