@@ -31,5 +31,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
 
+        def _reschedule(self, node: object) -> None:
+            # The successor of a process that died may be asked before it has collected; xdist would end with KeyError.
+            if node in self.registered_collections:
+                super()._reschedule(node)
+
     config.option.loadscopereorder = False
     return GroupScheduling(config, log)
