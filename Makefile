@@ -41,10 +41,8 @@ check: install ## ruff, mypy, import-linter, migrations, OpenAPI, spelling
 	@$(BIN)/codespell $(SOURCES) docs README.md ARCHITECTURE.md
 	@echo "All checks passed."
 
-test: install ## every test, on real servers (25 minutes)
-	@# What failed runs once more, alone: a process of pytest-xdist dies silently now and then (cause not found yet).
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --instafail --maxfail 30 --session-timeout 3600 || \
-	  { test $$? = 1 && echo "What failed runs once more, alone ..." && $(BIN)/python -m pytest -n0 --lf --lfnf=none; }
+test: install ## every test, on real servers (16 minutes)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --instafail --maxfail 30 --session-timeout 3600
 
 fmt: install ## format and mend what can be mended
 	@$(BIN)/ruff format $(SOURCES)

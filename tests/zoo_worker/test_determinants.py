@@ -1,5 +1,6 @@
 """What changes the digest of an environment, and what does not."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -142,11 +143,8 @@ def test_a_plugin_that_changes_while_it_runs_leaves_no_digest(
 ) -> None:
     job = registry.submit(OPERATION)
 
-    def upgrade(_method: str, path: str) -> None:
-        if path.endswith("/events"):
-            monkeypatch.setattr(determinants, "usable_threads", lambda: 63)
-
-    registry.before = upgrade
+    readings = itertools.count(2)
+    monkeypatch.setattr(determinants, "usable_threads", lambda: next(readings))
     assert agent.run(str(job.id)) == "FINISHED"
     report = job.finished[0]
     assert report.environment_digest is None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zoo_openvino.comparison import OpenvinoModel
 from zoo_openvino.complexity import quantised_operations
 from zoo_openvino.quantize_params import AccuracyControl, QuantizeParams
-from zoo_openvino.runtime import RUNTIME
+from zoo_openvino.runtime import RUNTIME, core
 from zoo_openvino.scheme import advanced_parameters, nncf_options
 from zoo_sdk.artifacts import Preprocessing
 from zoo_sdk.context import OperationContext
@@ -177,7 +177,7 @@ def quantise_with_control(
         advanced_accuracy_restorer_parameters=restorer,
         **nncf_options(params, samples),
     )
-    fully = ov.Core().read_model(folder / _INTERMEDIATE)
+    fully = core().read_model(folder / _INTERMEDIATE)
     left = quantised_operations(made)
     reverted = tuple(name for name in quantised_operations(fully) if name not in set(left))
     return Controlled(made, examination, before, reverted)

@@ -17,6 +17,7 @@ from zoo_openvino.quantize_params import MAX_POT_CHARACTERS, QuantizeParams
 from zoo_openvino.runtime import RUNTIME, dimensions, read_model, signature_of, unreadable, versions
 from zoo_openvino.saving import FILES, own_names, save
 from zoo_openvino.scheme import advanced_parameters, nncf_options
+from zoo_openvino.signal_stack import signal_stack_kept
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
@@ -160,6 +161,7 @@ def _default_parity_split(params: QuantizeParams, data: InputItem) -> str:
     return DEFAULT_PARITY_SPLIT if has_test else params.split
 
 
+@signal_stack_kept()  # NNCF makes a Core for nearly everything that it runs
 def _quantised(
     model: ov.Model,
     split: ImageSplit,

@@ -1,6 +1,7 @@
 """Reads, compiles and runs models in OpenVINO: one image input, one output of class scores, on the CPU."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ class Classifier:
         return np.asarray(outputs[0])
 
 
+@cache
+def core() -> ov.Core:
+    """The only one of this process: each one that compiles changes how the process handles signals (`signal_stack`)."""
+    return ov.Core()
+
+
 def read_model(item: InputItem) -> ov.Model:
     """Read the model of an input (ONNX or IR) as it is.
 
@@ -63,7 +70,7 @@ def read_model(item: InputItem) -> ov.Model:
 def read_file(path: Path, weights: Path | None, reference: str) -> ov.Model:
     """Read a file; ``weights`` is the IR's second one.  Raises as :func:`read_model` does."""
     try:
-        model = ov.Core().read_model(path, weights) if weights else ov.Core().read_model(path)
+        model = core().read_model(path, weights) if weights else core().read_model(path)
     except RuntimeError as error:
         raise unreadable(path, reference, error) from error
     check_shape_of_classifier(model, reference)
@@ -157,7 +164,7 @@ def compile_pinned(
         # Several workers on one machine would otherwise all pin their threads to the first cores.
         "ENABLE_CPU_PINNING": False,
     }
-    return ov.Core().compile_model(with_batch(model, preprocessing, batch), "CPU", config)
+    return core().compile_model(with_batch(model, preprocessing, batch), "CPU", config)
 
 
 def versions() -> dict[str, str]:

@@ -148,7 +148,8 @@ def test_a_conversion_that_goes_wrong_in_one_layer_fails_with_that_layer(
     depth.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(depth) * np.float32(1.01), "depth_weight"))
     onnx.save(loaded, str(tmp_path / "wrong.onnx"))
     monkeypatch.setattr(conversion, "_converted", lambda item: ov.convert_model(tmp_path / "wrong.onnx"))
-    told = r"begins at 'd' \(Conv, 4 of 7 layers\): relative error 0\.0101 there, 0 before it"
+    # What precedes it differs by rounding at most, and by nothing on some processors.
+    told = r"begins at 'd' \(Conv, 4 of 7 layers\): relative error 0\.0101 there, (0|\d\S*e-0[78]) before it"
     with pytest.raises(ParityFailed, match=told):
         run_operation(CONVERT, {}, inputs(model=source, data=data), context_for(CONVERT, tmp_path))
 

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.zoo_client.live.conftest import Registry
 from tests.zoo_client.live.stand_in_worker import DISTILL, StandInWorker, stand_in_worker
 from tests.zoo_client.live.test_catalogue_commands import safetensors
 from zoo_client import Client
+from zoo_client.records import Job
 from zoo_sdk.vocabulary import JobState
 
 
@@ -25,16 +25,25 @@ def worker(registry: Registry) -> Iterator[StandInWorker]:
 
 @contextmanager
 def working(client: Client, worker: StandInWorker, folder: Path, weights: Callable[[], bytes]) -> Iterator[None]:
-    """Finish every job that is queued, as a worker of one's own would, until the block ends."""
+    """Finish every job that is submitted meanwhile, as a worker of one's own would; what goes wrong cancels it."""
     ended = threading.Event()
+    # The registry is shared, and jobs that other tests left queued are not for this worker.
+    known = {job["id"] for job in queued(client)}
+    errors: list[Exception] = []
 
     def work() -> None:
-        while not ended.is_set():
-            for job in client.jobs.list(state=JobState.QUEUED, operation=DISTILL.name)["results"]:
-                worker.claim(job["id"])
-                (folder / "model.safetensors").write_bytes(weights())
-                worker.finish(job["id"], folder / "model.safetensors")
-            time.sleep(0.05)
+        while not ended.wait(0.05):
+            for job in queued(client):
+                if job["id"] in known:
+                    continue
+                known.add(job["id"])
+                try:
+                    worker.claim(job["id"])
+                    (folder / "model.safetensors").write_bytes(weights())
+                    worker.finish(job["id"], folder / "model.safetensors")
+                except Exception as error:  # noqa: BLE001 - raised below; without an end of its job, the test would hang
+                    errors.append(error)
+                    client.jobs.cancel(job["id"])
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -43,6 +52,11 @@ def working(client: Client, worker: StandInWorker, folder: Path, weights: Callab
     finally:
         ended.set()
         thread.join()
+    assert errors == []
+
+
+def queued(client: Client) -> list[Job]:
+    return client.jobs.list(state=JobState.QUEUED, operation=DISTILL.name)["results"]
 
 
 @pytest.fixture

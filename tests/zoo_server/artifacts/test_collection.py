@@ -190,6 +190,8 @@ def test_two_collectors_do_not_work_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         other.execute("SELECT pg_advisory_lock(%s)", [collection.COLLECTOR_LOCK])
         with pytest.raises(Conflict, match="Another process"):
             collect()
+        # A closed connection gives its locks back a moment later.
+        other.execute("SELECT pg_advisory_unlock(%s)", [collection.COLLECTOR_LOCK])
     assert collect() == Collected()
 
 
