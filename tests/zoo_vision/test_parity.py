@@ -6,7 +6,7 @@ import pytest
 from zoo_sdk.errors import Cancelled, OperationError, ParityFailed
 from zoo_sdk.vocabulary import FailureCause
 from zoo_vision.bisection import WorstLayer
-from zoo_vision.parity import check_parity, tolerance_for, worst_sample
+from zoo_vision.parity import OutputPart, check_outputs, check_parity, tolerance_for, worst_sample
 
 WORST = WorstLayer("depth", "Conv", error=0.3, error_before=1e-7, position=4, layers=7, runs=2)
 REFERENCE, WRONG = np.eye(3), np.eye(3) + np.array([[0, 0, 0], [0, 0, 0.9], [0.1, 0, 0]])
@@ -95,3 +95,49 @@ def test_the_tolerance_grows_with_the_outputs_and_with_less_precision() -> None:
     assert tolerance_for("fp16", np.array([[20.0]])) == pytest.approx(0.2)
     with pytest.raises(ParityFailed, match="The source gave"):
         tolerance_for("fp32", np.array([[np.inf]]))
+
+
+PARTS = (OutputPart("large", 2), OutputPart("small", 3))
+SEVERAL = np.hstack([np.full((4, 2), 200.0), np.full((4, 3), 0.5)])
+
+
+def off(sample: int, column: int, by: float) -> np.ndarray:
+    changed = SEVERAL.copy()
+    changed[sample, column] += by
+    return changed
+
+
+def test_each_of_several_outputs_is_judged_by_its_own_tolerance_and_none_by_its_top_class() -> None:
+    figures = check_outputs(SEVERAL, off(1, 0, 0.015), PARTS, precision="fp32")
+    assert [(one.name, round(one.max_abs_diff, 6)) for one in figures.outputs] == [("large", 0.015), ("small", 0)]
+    assert [one.allowed_max_abs_diff for one in figures.outputs] == pytest.approx([0.02, 1e-4])
+    assert (figures.agreement_top1, figures.required_agreement_top1) == (None, None)
+    assert figures.max_abs_diff == pytest.approx(0.015)
+    assert figures.mean_abs_diff == pytest.approx(0.015 / 20)
+    with pytest.raises(ParityFailed, match=r"1 of the new model's 2 outputs .* 'small': largest difference 0.015"):
+        check_outputs(SEVERAL, off(1, 3, 0.015), PARTS, precision="fp32")
+
+
+def test_a_failure_asks_for_the_layer_behind_the_output_that_is_furthest_off() -> None:
+    asked = []
+
+    def locate(sample: int, output: int) -> WorstLayer:
+        asked.append((sample, output))
+        return WORST
+
+    wrong = off(2, 4, 0.015) + off(1, 0, 0.03) - SEVERAL
+    with pytest.raises(ParityFailed, match=r"2 of the new model's 2 outputs .* begins at 'depth'") as caught:
+        check_outputs(SEVERAL, wrong, PARTS, precision="fp32", locate=locate)
+    assert asked == [(2, 1)]
+    assert [one["name"] for one in caught.value.facts["outputs"]] == ["large", "small"]
+    with pytest.raises(ParityFailed, match=r"'small': The new model gave an output that is not a finite number"):
+        check_outputs(SEVERAL, off(3, 2, np.inf), PARTS, precision="fp32", locate=locate)
+    assert asked[1:] == [(3, 1)]
+
+
+def test_a_given_limit_holds_for_every_output() -> None:
+    assert check_outputs(SEVERAL, off(0, 3, 0.2), PARTS, precision="fp32", max_abs=0.3).max_abs_diff == pytest.approx(
+        0.2
+    )
+    with pytest.raises(ParityFailed, match=r"allowed 0.1\)"):
+        check_outputs(SEVERAL, off(0, 0, 0.2), PARTS, precision="fp32", max_abs=0.1)

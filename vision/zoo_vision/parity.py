@@ -1,6 +1,6 @@
 """Does a converted model compute what its source computes?  Compares the outputs of both for the same inputs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,9 @@ from zoo_vision.bisection import WorstLayer
 Locate = Callable[[int], WorstLayer | None]
 """Finds, for the sample at that position, the layer at which the two models part; None where it cannot be told."""
 
+LocateBehind = Callable[[int, int], WorstLayer | None]
+"""The same for one of several outputs: the position of the sample, then that of the output."""
+
 RELATIVE_TOLERANCES: Mapping[str, float] = MappingProxyType(
     {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2, Precision.INT8: 5e-2}
 )
@@ -23,17 +26,44 @@ RELATIVE_TOLERANCES: Mapping[str, float] = MappingProxyType(
 
 Conversions of a model that is INT8 already are meant by the last; quantization itself is judged by agreement."""
 
+NOT_FINITE = "The new model gave an output that is not a finite number, where its source gives one."
+CHECK_CHANGES = "Check what the conversion changed."
+LOOK_FOR_CHANGES = "Look for what changed the outputs; loosen the limits only if the loss is acceptable."
+
+
+@dataclass(frozen=True)
+class OutputPart:
+    """One of the outputs that lie beside each other in a row: its name, and how many values it has for a sample."""
+
+    name: str
+    values: int
+
+
+@dataclass(frozen=True)
+class OutputFigures:
+    """What a comparison found of one of several outputs."""
+
+    name: str
+    max_abs_diff: float
+    mean_abs_diff: float
+    allowed_max_abs_diff: float
+
 
 @dataclass(frozen=True)
 class ParityFigures:
-    """What a comparison found.  ``agreement_top1`` is the percent of samples with the same largest output."""
+    """What a comparison found.  ``agreement_top1`` is the percent of samples with the same largest output.
+
+    Where the outputs are no class scores (several outputs, or maps), there is no agreement, ``outputs`` has each by
+    itself, and the allowed difference is that of the output with the largest one.
+    """
 
     samples: int
     max_abs_diff: float
     mean_abs_diff: float
-    agreement_top1: float
+    agreement_top1: float | None
     allowed_max_abs_diff: float | None
-    required_agreement_top1: float
+    required_agreement_top1: float | None
+    outputs: tuple[OutputFigures, ...] = ()
 
 
 def tolerance_for(precision: str, reference: NDArray[Any]) -> float:
@@ -78,6 +108,109 @@ def check_parity(
         ParityFailed: with the figures, and the worst layer if it was found, in its text and in ``facts``.
 
     """
+    _check_comparable(reference, candidate)
+    if not np.isfinite(candidate).all():
+        raise _failed(NOT_FINITE, CHECK_CHANGES, {}, locate, worst_sample(reference, candidate))
+    difference = np.abs(reference.astype(np.float64) - candidate.astype(np.float64))
+    agreement = float((reference.argmax(axis=1) == candidate.argmax(axis=1)).mean() * 100)
+    figures = ParityFigures(
+        samples=len(reference),
+        max_abs_diff=float(difference.max()),
+        mean_abs_diff=float(difference.mean()),
+        agreement_top1=agreement,
+        allowed_max_abs_diff=max_abs,
+        required_agreement_top1=min_agreement,
+    )
+    if (max_abs is not None and figures.max_abs_diff > max_abs) or agreement < min_agreement:
+        limit = "no limit" if max_abs is None else f"allowed {max_abs:.3g}"
+        detail = (
+            f"The new model does not compute what its source computes, over {figures.samples} samples: "
+            f"largest difference {figures.max_abs_diff:.4g} ({limit}), mean difference {figures.mean_abs_diff:.4g}, "
+            f"same top class {agreement:.2f} % (required {min_agreement:g} %)."
+        )
+        raise _failed(detail, LOOK_FOR_CHANGES, asdict(figures), locate, worst_sample(reference, candidate))
+    return figures
+
+
+def check_outputs(
+    reference: NDArray[Any],
+    candidate: NDArray[Any],
+    parts: Sequence[OutputPart],
+    *,
+    precision: str,
+    max_abs: float | None = None,
+    locate: LocateBehind | None = None,
+) -> ParityFigures:
+    """Compare models whose outputs are no class scores: each output by itself, and no top class.
+
+    Args:
+        reference: all outputs of the source beside each other, (N, values).
+        candidate: those of the new model for the same inputs.
+        parts: the outputs in their order.
+        precision: of the new model; it gives the tolerance of each output, relative to its own largest value.
+        max_abs: largest allowed absolute difference of any output, in place of that tolerance.
+        locate: asked on failure for the layer at which the models part, for the output that is furthest beyond its
+            tolerance, on the sample with its largest difference.
+
+    Raises:
+        ParityFailed: with the figures of every output.
+
+    """
+    _check_comparable(reference, candidate)
+    found, start = [], 0
+    for number, part in enumerate(parts):
+        columns = slice(start, start + part.values)
+        start += part.values
+        wanted, given = reference[:, columns], candidate[:, columns]
+        behind = None if locate is None else _behind(locate, number)
+        if not np.isfinite(given).all():
+            raise _failed(
+                f"{part.name!r}: {NOT_FINITE}",
+                CHECK_CHANGES,
+                {"output": part.name},
+                behind,
+                worst_sample(wanted, given),
+            )
+        difference = np.abs(wanted.astype(np.float64) - given.astype(np.float64))
+        allowed = tolerance_for(precision, wanted) if max_abs is None else max_abs
+        figures = OutputFigures(part.name, float(difference.max()), float(difference.mean()), allowed)
+        found.append((figures, behind, worst_sample(wanted, given)))
+    whole = _together(reference, candidate, [figures for figures, _, _ in found])
+    wrong = [item for item in found if item[0].max_abs_diff > item[0].allowed_max_abs_diff]
+    if wrong:
+        _, behind, sample = max(wrong, key=lambda item: item[0].max_abs_diff / max(item[0].allowed_max_abs_diff, 1e-30))
+        told = "; ".join(
+            f"{one.name!r}: largest difference {one.max_abs_diff:.4g} (allowed {one.allowed_max_abs_diff:.3g}), "
+            f"mean difference {one.mean_abs_diff:.4g}"
+            for one, _, _ in wrong
+        )
+        detail = (
+            f"{len(wrong)} of the new model's {len(parts)} outputs are not what its source computes, "
+            f"over {len(reference)} samples: {told}."
+        )
+        raise _failed(detail, LOOK_FOR_CHANGES, asdict(whole), behind, sample)
+    return whole
+
+
+def _behind(locate: LocateBehind, number: int) -> Locate:
+    return lambda sample: locate(sample, number)
+
+
+def _together(reference: NDArray[Any], candidate: NDArray[Any], outputs: Sequence[OutputFigures]) -> ParityFigures:
+    largest = max(outputs, key=lambda one: one.max_abs_diff)
+    return ParityFigures(
+        samples=len(reference),
+        max_abs_diff=largest.max_abs_diff,
+        mean_abs_diff=float(np.abs(reference.astype(np.float64) - candidate.astype(np.float64)).mean()),
+        agreement_top1=None,
+        allowed_max_abs_diff=largest.allowed_max_abs_diff,
+        required_agreement_top1=None,
+        outputs=tuple(outputs),
+    )
+
+
+def _check_comparable(reference: NDArray[Any], candidate: NDArray[Any]) -> None:
+    """Raise :class:`ParityFailed` unless both are (N, values) of one shape, and the source's are finite."""
     if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
         raise ParityFailed(
             f"The outputs cannot be compared: the source gave the shape {reference.shape}, "
@@ -85,28 +218,6 @@ def check_parity(
             facts={"reference_shape": list(reference.shape), "candidate_shape": list(candidate.shape)},
         )
     check_source_is_finite(reference)
-    if not np.isfinite(candidate).all():
-        detail = "The new model gave an output that is not a finite number, where its source gives one."
-        raise _failed(detail, "Check what the conversion changed.", {}, locate, worst_sample(reference, candidate))
-    difference = np.abs(reference.astype(np.float64) - candidate.astype(np.float64))
-    figures = ParityFigures(
-        samples=len(reference),
-        max_abs_diff=float(difference.max()),
-        mean_abs_diff=float(difference.mean()),
-        agreement_top1=float((reference.argmax(axis=1) == candidate.argmax(axis=1)).mean() * 100),
-        allowed_max_abs_diff=max_abs,
-        required_agreement_top1=min_agreement,
-    )
-    if (max_abs is not None and figures.max_abs_diff > max_abs) or figures.agreement_top1 < min_agreement:
-        limit = "no limit" if max_abs is None else f"allowed {max_abs:.3g}"
-        detail = (
-            f"The new model does not compute what its source computes, over {figures.samples} samples: "
-            f"largest difference {figures.max_abs_diff:.4g} ({limit}), mean difference {figures.mean_abs_diff:.4g}, "
-            f"same top class {figures.agreement_top1:.2f} % (required {min_agreement:g} %)."
-        )
-        hint = "Look for what changed the outputs; loosen the limits only if the loss is acceptable."
-        raise _failed(detail, hint, asdict(figures), locate, worst_sample(reference, candidate))
-    return figures
 
 
 def worst_sample(reference: NDArray[Any], candidate: NDArray[Any]) -> int:
@@ -140,12 +251,16 @@ def report_parity(
     split: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Measure ``agreement_top1``, ``max_abs_diff`` and ``mean_abs_diff``; ``dataset`` is the input port, if any."""
+    """Measure the differences, and the agreement if there is one; ``dataset`` is the input port, if any."""
     facts = {
         **(details or {}),
         "samples": figures.samples,
         "allowed_max_abs_diff": figures.allowed_max_abs_diff,
         "required_agreement_top1": figures.required_agreement_top1,
     }
+    if figures.outputs:
+        facts["outputs"] = [asdict(output) for output in figures.outputs]
     for name in ("agreement_top1", "max_abs_diff", "mean_abs_diff"):
-        context.measure(name, getattr(figures, name), dataset=dataset, split=split, runtime=runtime, details=facts)
+        value = getattr(figures, name)
+        if value is not None:
+            context.measure(name, value, dataset=dataset, split=split, runtime=runtime, details=facts)

@@ -1,10 +1,10 @@
 """The inputs on which a model and its source are compared: real pictures where there are any, else random ones."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,12 @@ def outputs_over(
         # A model with a fixed batch of its own takes the samples in portions of that.
         found += [infer(inputs[start : start + largest]) for start in range(0, len(inputs), largest)]
     return np.concatenate(found)
+
+
+def flat(outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """All outputs of a batch beside each other, (N, values), in float32."""
+    rows = [np.asarray(output).reshape(len(output), -1) for output in outputs]
+    return np.concatenate(rows, axis=1).astype(np.float32, copy=False)
 
 
 def _random_batches(preprocessing: Preprocessing, samples: int, seed: int) -> Iterator[NDArray[np.float32]]:

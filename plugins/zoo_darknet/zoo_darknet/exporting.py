@@ -22,7 +22,7 @@ from zoo_sdk.vocabulary import Precision
 from zoo_vision import bisection
 from zoo_vision.agreement import check_input_fits
 from zoo_vision.parity import ParityFigures, check_parity, report_parity, tolerance_for
-from zoo_vision.parity_inputs import ParityInputs, outputs_over, random_parity_inputs, uniform_parity_inputs
+from zoo_vision.parity_inputs import ParityInputs, flat, outputs_over, random_parity_inputs, uniform_parity_inputs
 
 FILE = "model.onnx"
 REFERENCE = "Darknet's layers in NumPy"
@@ -52,12 +52,12 @@ def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> 
     context.progress(1, 3, "comparing with a transcription in NumPy")
     batches = case.chosen.batches
     reference = outputs_over(
-        lambda batch: _flat(_reference(case, batch)), batches(), largest=1, before_batch=context.raise_if_cancelled
+        lambda batch: flat(_reference(case, batch)), batches(), largest=1, before_batch=context.raise_if_cancelled
     )
     context.progress(2, 3, "comparing with a transcription in NumPy")
     session = _session(path.read_bytes(), context.threads)
     candidate = outputs_over(
-        lambda batch: _flat(_run(session, batch)), batches(), largest=8, before_batch=context.raise_if_cancelled
+        lambda batch: flat(_run(session, batch)), batches(), largest=8, before_batch=context.raise_if_cancelled
     )
     figures = check_parity(
         reference,
@@ -123,13 +123,6 @@ def _run(session: onnxruntime.InferenceSession, inputs: NDArray[np.float32]) -> 
         raise OperationError(f"ONNX Runtime could not run the new model: {error}") from error
 
 
-def _flat(outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """All outputs beside each other, (N, values)."""
-    return np.concatenate([output.reshape(len(output), -1) for output in outputs], axis=1).astype(
-        np.float32, copy=False
-    )
-
-
 def _locate(case: _Case, sample: int, threads: int) -> bisection.WorstLayer | None:
     """The layer at which both part: the graph's values carry the names of the layers."""
     inputs = case.chosen.sample(sample)
@@ -147,7 +140,7 @@ def _locate(case: _Case, sample: int, threads: int) -> bisection.WorstLayer | No
         lambda names: {name: made[name] for name in names},
         lambda names: dict(zip(names, graph_values(names)[-len(names) :], strict=True)),
         output=bisection.Layer(last.name, last.kind),
-        output_error=bisection.relative_error(_flat(_reference(case, inputs)), _flat(graph_values(()))),
+        output_error=bisection.relative_error(flat(_reference(case, inputs)), flat(graph_values(()))),
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zoo_keras.graphs.builder import OPSET
 from zoo_keras.graphs.emitting import emit
 from zoo_keras.loading import Loaded, load
-from zoo_keras.runtime import call, flat, use_threads, values_inside, versions
+from zoo_keras.runtime import call, use_threads, values_inside, versions
 from zoo_keras.specs import ExportOnnxParams
 from zoo_sdk.artifacts import ArtifactDescription, Preprocessing, Signature, TensorSpec
 from zoo_sdk.context import InputItem, Inputs, OperationContext
@@ -27,6 +27,7 @@ from zoo_vision.parity import ParityFigures, check_parity, report_parity, tolera
 from zoo_vision.parity_inputs import (
     BATCH,
     ParityInputs,
+    flat,
     outputs_over,
     parity_inputs_of,
     random_parity_inputs,

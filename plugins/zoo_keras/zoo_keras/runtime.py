@@ -55,13 +55,6 @@ def call(model: keras.Model, inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
         raise OperationError(f"Keras could not run the model: {str(error)[:1000]}") from error
 
 
-def flat(outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """All outputs of a batch beside each other, (N, values)."""
-    return np.concatenate([output.reshape(len(output), -1) for output in outputs], axis=1).astype(
-        np.float32, copy=False
-    )
-
-
 def values_inside(
     model: keras.Model, inputs: NDArray[np.float32]
 ) -> Callable[[Sequence[str]], Mapping[str, NDArray[Any]]]:

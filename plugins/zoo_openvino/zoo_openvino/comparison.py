@@ -1,5 +1,6 @@
 """The parity gate: a source in its own runtime and what was made from it in OpenVINO, on the same inputs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,8 +20,8 @@ from zoo_vision.agreement import check_classes_fit, check_pictures_fit, preproce
 from zoo_vision.bisection import Layer, WorstLayer, find_worst_layer, relative_error
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import padded
-from zoo_vision.parity import ParityFigures, check_parity, check_source_is_finite
-from zoo_vision.parity_inputs import BATCH, ParityInputs, outputs_over
+from zoo_vision.parity import OutputPart, ParityFigures, check_outputs, check_parity, check_source_is_finite
+from zoo_vision.parity_inputs import BATCH, ParityInputs, flat, outputs_over
 
 PRECISION_HINT = "f32"
 
@@ -47,7 +48,14 @@ class Comparable(Protocol):
     @property
     def layers(self) -> list[Layer]: ...
 
-    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]: ...
+    @property
+    def output_names(self) -> list[str]: ...
+
+    def outputs(self, inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """All outputs of a batch; the next run may write over them."""
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
+        """The same beside each other, (N, values)."""
 
     def values(self, inputs: NDArray[np.float32], names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
         """The values of those names for one input; those that it does not have are left out."""
@@ -75,8 +83,15 @@ class OpenvinoModel:
     def fixed_batch(self) -> int | None:
         return self.classifier.batch
 
+    @property
+    def output_names(self) -> list[str]:
+        return [output.any_name for output in self.model.outputs]
+
+    def outputs(self, inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
+        return self.classifier.outputs(inputs)
+
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
-        return np.array(self.classifier(inputs))
+        return flat(self.outputs(inputs))
 
     @property
     def layers(self) -> list[Layer]:
@@ -107,12 +122,16 @@ class OpenvinoModel:
 
 @dataclass(frozen=True)
 class Source:
-    """What something is made from, opened in its own runtime, with its outputs on the inputs to compare."""
+    """What something is made from, opened in its own runtime, with its outputs on the inputs to compare.
+
+    ``outputs`` are beside each other, (N, values); ``parts`` tells which is where, unless they are class scores.
+    """
 
     item: InputItem
     opened: Comparable
     inputs: ParityInputs
     outputs: NDArray[Any]
+    parts: tuple[OutputPart, ...] = ()
 
     @property
     def details(self) -> dict[str, object]:
@@ -132,13 +151,42 @@ def open_source(item: InputItem, model: ov.Model, inputs: ParityInputs, context:
         opened = OnnxModel(item, context.threads)
     else:
         opened = OpenvinoModel.opened(model, item.reference, preprocessing_of(item), context.threads)
+    parts = _parts(opened, inputs)
     outputs = outputs_of(opened, inputs, context)
     check_source_is_finite(outputs)
-    return Source(item, opened, inputs, outputs)
+    return Source(item, opened, inputs, outputs, parts)
+
+
+def _parts(opened: Comparable, inputs: ParityInputs) -> tuple[OutputPart, ...]:
+    """The outputs, as one sample gives them; none for a single one of class scores."""
+    found = _single(opened, inputs.sample(0))
+    if len(found) == 1 and found[0].ndim == 2:
+        return ()
+    return tuple(
+        OutputPart(name, math.prod(output.shape[1:])) for name, output in zip(opened.output_names, found, strict=True)
+    )
+
+
+def _single(opened: Comparable, sample: NDArray[np.float32]) -> list[NDArray[Any]]:
+    """The outputs for one sample.
+
+    Raises:
+        OperationError: an output has no row for each sample, so the samples cannot be told apart.
+
+    """
+    batch = opened.fixed_batch or 1
+    outputs = opened.outputs(np.repeat(sample, batch, axis=0))
+    for name, output in zip(opened.output_names, outputs, strict=True):
+        if output.ndim == 0 or len(output) != batch:
+            raise OperationError(
+                f"The output {name!r} has the shape {output.shape} for {batch} samples: its first axis is no batch.",
+                hint="Export the model without what gathers its results (such as non-maximum suppression).",
+            )
+    return [np.array(output[:1]) for output in outputs]
 
 
 def outputs_of(opened: Comparable, inputs: ParityInputs, context: OperationContext) -> NDArray[Any]:
-    """The outputs (N, C) for all inputs."""
+    """The outputs (N, values) for all inputs."""
     largest = opened.fixed_batch or BATCH
     infer = padded(opened, largest) if opened.fixed_batch else opened
     return outputs_over(infer, inputs.batches(), largest=largest, before_batch=context.raise_if_cancelled)
@@ -155,38 +203,41 @@ def compare(
 ) -> ParityFigures:
     """Compare what was made with its source.
 
+    ``max_abs`` None: class scores are judged by their agreement only, other outputs by the tolerance of ``precision``.
+
     Raises:
         ParityFailed: it computes something else; says at which layer that begins.
 
     """
     made = OpenvinoModel.opened(model, "the new model", preprocessing_of(source.item), context.threads)
+    outputs = outputs_of(made, source.inputs, context)
+    locate = partial(_locate, source, made, precision, context)
+    if source.parts:
+        return check_outputs(source.outputs, outputs, source.parts, precision=precision, max_abs=max_abs, locate=locate)
     return check_parity(
-        source.outputs,
-        outputs_of(made, source.inputs, context),
-        max_abs=max_abs,
-        min_agreement=min_agreement,
-        locate=partial(_locate, source, made, precision, context),
+        source.outputs, outputs, max_abs=max_abs, min_agreement=min_agreement, locate=lambda sample: locate(sample, 0)
     )
 
 
 def _locate(
-    source: Source, made: OpenvinoModel, precision: Precision, context: OperationContext, sample: int
+    source: Source, made: OpenvinoModel, precision: Precision, context: OperationContext, sample: int, number: int
 ) -> WorstLayer | None:
-    """The layer at which the new model departs from its source on one sample."""
+    """The layer at which the new model departs from its source in one output on one sample."""
     inputs = source.inputs.sample(sample)
 
     def ask(opened: Comparable, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
         context.raise_if_cancelled()
         return opened.values(inputs, names)
 
-    outputs = [padded(opened, opened.fixed_batch or 1)(inputs) for opened in (source.opened, made)]
-    kind = made.model.output(0).get_node().input_value(0).get_node().get_type_name()
+    outputs = [_single(opened, inputs)[number] for opened in (source.opened, made)]
+    port = made.model.output(number)
+    kind = port.get_node().input_value(0).get_node().get_type_name()
     try:
         return find_worst_layer(
             source.opened.layers,
             partial(ask, source.opened),
             partial(ask, made),
-            output=Layer(made.model.output(0).any_name, kind),
+            output=Layer(port.any_name, kind),
             output_error=relative_error(*outputs),
             precision=precision,
         )

@@ -16,6 +16,7 @@ from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.formats import Runtime
 from zoo_vision.bisection import Layer
 from zoo_vision.onnx_graphs import check_external_data, expose, layers_of
+from zoo_vision.parity_inputs import flat
 
 RUNTIME = str(Runtime.ONNXRUNTIME)
 _ERRORS_ONLY = 3
@@ -57,8 +58,17 @@ class OnnxModel:
         size = self._session.get_inputs()[0].shape[0]
         return size if isinstance(size, int) else None
 
+    @property
+    def output_names(self) -> list[str]:
+        """In their order."""
+        return [value.name for value in self._session.get_outputs()]
+
+    def outputs(self, inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """All outputs of a batch."""
+        return self._run(self._session, inputs)
+
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
-        return self._run(self._session, inputs)[0]
+        return flat(self.outputs(inputs))
 
     @cached_property
     def _graph(self) -> onnx.ModelProto:

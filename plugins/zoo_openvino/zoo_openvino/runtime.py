@@ -1,4 +1,4 @@
-"""Reads, compiles and runs models in OpenVINO: one image input, one output of class scores, on the CPU."""
+"""Reads, compiles and runs models in OpenVINO: one image input, mostly one output of class scores, on the CPU."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,11 +18,13 @@ from zoo_vision.agreement import check_input_fits
 
 RUNTIME = str(Runtime.OPENVINO)
 DEVICE = "cpu"
+_OUTPUT_LAYOUTS = {2: "NC", 4: "NCHW"}
+"""By the number of axes: class scores, and maps."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A compiled model: calling it maps exactly ``batch`` inputs to (batch, C) outputs."""
+    """A compiled model: calling it maps exactly ``batch`` inputs to (batch, C) outputs, those of its first output."""
 
     request: ov.InferRequest
     batch: int
@@ -31,11 +33,15 @@ class Classifier:
     """What belongs beside every figure measured with it: versions, precision hint, threads."""
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
+        return self.outputs(inputs)[0]
+
+    def outputs(self, inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """All outputs for exactly ``batch`` inputs; the next run writes over them."""
         try:
             outputs = self.request.infer(inputs, share_inputs=True)
         except RuntimeError as error:
             raise OperationError(f"OpenVINO could not run the model: {error}") from error
-        return np.asarray(outputs[0])
+        return [np.asarray(output) for output in outputs.values()]
 
 
 @cache
@@ -44,11 +50,12 @@ def core() -> ov.Core:
     return ov.Core()
 
 
-def read_model(item: InputItem) -> ov.Model:
+def read_model(item: InputItem, *, several_outputs: bool = False) -> ov.Model:
     """Read the model of an input (ONNX or IR) as it is.
 
     Raises:
-        InvalidInput: another format, a file that OpenVINO refuses, several inputs or outputs.
+        InvalidInput: another format, a file that OpenVINO refuses, several inputs, or several outputs where they are
+            not asked for.
 
     """
     artifact = item.artifact
@@ -64,17 +71,22 @@ def read_model(item: InputItem) -> ov.Model:
             f"The IR of {item.reference} has the files {', '.join(artifact.files)}; one .xml and one .bin are needed.",
             hint="Push both files as one artifact.",
         )
-    return read_file(item.main_file, weights[0] if artifact.format == "openvino-ir" else None, item.reference)
+    model = read_file(item.main_file, weights[0] if artifact.format == "openvino-ir" else None, item.reference)
+    check_ports(model, item.reference, several_outputs=several_outputs)
+    return model
 
 
 def read_file(path: Path, weights: Path | None, reference: str) -> ov.Model:
-    """Read a file; ``weights`` is the IR's second one.  Raises as :func:`read_model` does."""
+    """Read a file; ``weights`` is the IR's second one.
+
+    Raises:
+        InvalidInput: OpenVINO refuses it.
+
+    """
     try:
-        model = core().read_model(path, weights) if weights else core().read_model(path)
+        return core().read_model(path, weights) if weights else core().read_model(path)
     except RuntimeError as error:
         raise unreadable(path, reference, error) from error
-    check_shape_of_classifier(model, reference)
-    return model
 
 
 def unreadable(path: Path, reference: str, error: Exception) -> InvalidInput:
@@ -85,12 +97,16 @@ def unreadable(path: Path, reference: str, error: Exception) -> InvalidInput:
     )
 
 
-def check_shape_of_classifier(model: ov.Model, reference: str) -> None:
-    """Raise :class:`InvalidInput` unless the model has one floating-point input and one output."""
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+def check_ports(model: ov.Model, reference: str, *, several_outputs: bool) -> None:
+    """Raise :class:`InvalidInput` unless the model has one floating-point input and, if so wanted, one output."""
+    if len(model.inputs) != 1:
         raise InvalidInput(
-            f"{reference} has {len(model.inputs)} inputs and {len(model.outputs)} outputs, not one of each.",
-            hint="Export the model again with one input and one output.",
+            f"{reference} has {len(model.inputs)} inputs, not one.", hint="Export the model again with one input."
+        )
+    if len(model.outputs) != 1 and not several_outputs:
+        raise InvalidInput(
+            f"{reference} has {len(model.outputs)} outputs; a classifier has one.",
+            hint="Export the model again with one output; openvino.convert takes several.",
         )
     if model.input(0).element_type != ov.Type.f32:
         raise InvalidInput(
@@ -108,8 +124,8 @@ def dimensions(port: Any) -> list[int | None]:
 
 
 def class_count(model: ov.Model) -> int | None:
-    """The number of outputs C of (N, C), or None if the file does not tell."""
-    shape = dimensions(model.output(0))
+    """The number of classes C of one output (N, C), or None if the file does not tell or gives something else."""
+    shape = dimensions(model.output(0)) if len(model.outputs) == 1 else []
     return shape[1] if len(shape) == 2 else None
 
 
@@ -173,10 +189,11 @@ def versions() -> dict[str, str]:
 
 
 def signature_of(model: ov.Model, preprocessing: Preprocessing) -> Signature:
-    """The model's input and output as the registry describes them."""
+    """The model's input and outputs as the registry describes them."""
 
     def tensor(port: Any, layout: str) -> TensorSpec:
         dtype = port.element_type.to_dtype().name
         return TensorSpec(name=port.any_name, dtype=dtype, shape=tuple(dimensions(port)), layout=layout)
 
-    return Signature(inputs=(tensor(model.input(0), preprocessing.layout),), outputs=(tensor(model.output(0), "NC"),))
+    outputs = tuple(tensor(port, _OUTPUT_LAYOUTS.get(len(dimensions(port)), "")) for port in model.outputs)
+    return Signature(inputs=(tensor(model.input(0), preprocessing.layout),), outputs=outputs)

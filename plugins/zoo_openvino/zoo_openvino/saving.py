@@ -18,7 +18,10 @@ _COUNTED_NAME = re.compile(r"\b([A-Z][A-Za-z]*)_\d+\b")
 
 def own_names(item: InputItem) -> frozenset[str]:
     """The names that the file of a model input gives: those on which two readings agree, as the counter has gone on."""
-    first, second = ({operation.get_friendly_name() for operation in read_model(item).get_ops()} for _ in range(2))
+    first, second = (
+        {operation.get_friendly_name() for operation in read_model(item, several_outputs=True).get_ops()}
+        for _ in range(2)
+    )
     return frozenset(first & second)
 
 

@@ -51,8 +51,8 @@ class BenchmarkParams(shared.BenchmarkParams):
 
 CONVERT = OperationSpec(
     name="openvino.convert",
-    version=2,
-    summary="Convert an ONNX classifier to OpenVINO IR and check that it computes the same.",
+    version=3,
+    summary="Convert an ONNX model, with one output or several, to OpenVINO IR and check that it computes the same.",
     params=ConvertParams,
     implementation="zoo_openvino.conversion:run",
     inputs=(

@@ -15,7 +15,7 @@ from zoo_sdk.shared_cache import SharedCache, digest_of_file
 from zoo_sdk.vocabulary import Precision
 from zoo_tensorrt import machine, running
 from zoo_tensorrt.plans import Built, build_plan
-from zoo_tensorrt.sources import flat, in_onnx_runtime, input_shape, precision_of, read_source
+from zoo_tensorrt.sources import in_onnx_runtime, input_shape, precision_of, read_source
 from zoo_tensorrt.specs import BuildParams
 from zoo_vision.agreement import check_classes_fit, check_input_fits, check_pictures_fit
 from zoo_vision.datasets import open_split
@@ -24,6 +24,7 @@ from zoo_vision.parity import ParityFigures, check_parity, report_parity, tolera
 from zoo_vision.parity_inputs import (
     BATCH,
     ParityInputs,
+    flat,
     outputs_over,
     parity_inputs_of,
     random_parity_inputs,

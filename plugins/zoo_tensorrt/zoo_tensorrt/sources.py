@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +13,7 @@ from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.vocabulary import Precision
 from zoo_vision.onnx_graphs import check_external_data
+from zoo_vision.parity_inputs import flat
 
 Infer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 _INTEGER_OPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm"})
@@ -91,9 +91,3 @@ def in_onnx_runtime(path: Path, threads: int) -> Infer:
             raise OperationError(f"ONNX Runtime could not run the source: {error}") from error
 
     return infer
-
-
-def flat(outputs: Any) -> NDArray[np.float32]:
-    """All outputs of a batch beside each other, (N, values)."""
-    rows = [np.asarray(output).reshape(len(output), -1) for output in outputs]
-    return np.concatenate(rows, axis=1).astype(np.float32, copy=False)

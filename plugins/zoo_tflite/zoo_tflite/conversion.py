@@ -29,6 +29,7 @@ from zoo_vision.parity import ParityFigures, check_parity, report_parity, tolera
 from zoo_vision.parity_inputs import (
     BATCH,
     ParityInputs,
+    flat,
     outputs_over,
     parity_inputs_of,
     random_parity_inputs,
@@ -70,7 +71,7 @@ def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> Non
     context.progress(2, 4, "comparing with the source")
     made = Model(path, context.threads)
     candidate = outputs_over(
-        padded(lambda batch: _flat(made(batch)), params.batch),
+        padded(lambda batch: flat(made(batch)), params.batch),
         batches(),
         largest=params.batch,
         before_batch=context.raise_if_cancelled,
@@ -147,15 +148,8 @@ def _run(
         raise OperationError(f"ONNX Runtime could not run the source: {error}") from error
 
 
-def _flat(outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """All outputs beside each other, (N, values)."""
-    return np.concatenate([output.reshape(len(output), -1) for output in outputs], axis=1).astype(
-        np.float32, copy=False
-    )
-
-
 def _reference(session: onnxruntime.InferenceSession, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _flat(_run(session, inputs))
+    return flat(_run(session, inputs))
 
 
 def _locate(case: _Case, written: Written, scratch: Path, sample: int) -> WorstLayer | None:
@@ -186,7 +180,7 @@ def _locate(case: _Case, written: Written, scratch: Path, sample: int) -> WorstL
         source_values,
         new_values,
         output=output_of(model),
-        output_error=relative_error(_reference(session, batch)[:1], _flat(found)[:1]),
+        output_error=relative_error(_reference(session, batch)[:1], flat(found)[:1]),
     )
 
 
