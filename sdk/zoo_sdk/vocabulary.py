@@ -90,9 +90,13 @@ class TeamRole(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a token may do.  ``admin`` includes every other scope except ``worker``."""
+    """What a token may do.  ``admin`` includes every other scope except ``worker``; ``write`` includes ``add``.
+
+    ``add``: new models, versions, files and figures, and one's own drafts; ``write``: also to change what is there.
+    """
 
     READ = "read"
+    ADD = "add"
     WRITE = "write"
     SUBMIT = "submit"
     CURATE = "curate"
@@ -104,11 +108,11 @@ class Scope(StrEnum):
 _READ = frozenset({Scope.READ})
 ROLE_SCOPES: dict[TeamRole, frozenset[Scope]] = {
     TeamRole.READER: _READ,
-    TeamRole.CONTRIBUTOR: _READ | {Scope.WRITE},
-    TeamRole.ENGINEER: _READ | {Scope.WRITE, Scope.SUBMIT},
-    TeamRole.CURATOR: _READ | {Scope.WRITE, Scope.SUBMIT, Scope.CURATE},
+    TeamRole.CONTRIBUTOR: _READ | {Scope.ADD},
+    TeamRole.ENGINEER: _READ | {Scope.ADD, Scope.WRITE, Scope.SUBMIT},
+    TeamRole.CURATOR: _READ | {Scope.ADD, Scope.WRITE, Scope.SUBMIT, Scope.CURATE},
     TeamRole.AUDITOR: _READ | {Scope.AUDIT},
-    TeamRole.ADMIN: _READ | {Scope.WRITE, Scope.SUBMIT, Scope.CURATE, Scope.AUDIT, Scope.ADMIN},
+    TeamRole.ADMIN: frozenset(Scope) - {Scope.WORKER},
 }
 """What each role may do inside its team; a token narrows this further."""
 

@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-query-counts", action="store_true", help=f"Write the measured query counts to {QUERY_COUNTS.name}."
     )
+    parser.addoption("--update-permissions", action="store_true", help="Write who gets which answer to permissions.md.")
 
 
 @pytest.fixture(scope="session")

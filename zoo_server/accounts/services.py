@@ -13,7 +13,8 @@ from django.utils import timezone
 from zoo_sdk.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from zoo_sdk.vocabulary import Scope, TeamRole
 from zoo_server.accounts.models import Membership, Team, Token, User
-from zoo_server.accounts.selectors import TOKEN_PREFIX, default_scopes, require_superuser, token_digest
+from zoo_server.accounts.permissions import default_scopes, require_superuser
+from zoo_server.accounts.selectors import TOKEN_PREFIX, token_digest
 from zoo_server.audit.services import record_event
 from zoo_server.rest.principals import Principal
 

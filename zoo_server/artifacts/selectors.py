@@ -3,12 +3,12 @@
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.models import Team
-from zoo_server.accounts.selectors import deny, team_scopes
+from zoo_server.accounts.permissions import administers_server, of_own_teams, require_in_team
 from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.artifacts.s3_store import S3Store
 from zoo_server.artifacts.store import BlobStore, LocalStore
@@ -22,26 +22,23 @@ def blob_store() -> BlobStore:
 
 
 def upload_for(*, principal: Principal, upload_id: UUID) -> Upload:
-    """The upload session, for a writer of its team; one bound to an attempt belongs to the worker that opened it.
+    """The upload session, for a member of its team; one bound to an attempt belongs to the worker that opened it.
 
     Raises:
         NotFound: no such session, or the caller may not know of it.
-        PermissionDenied: a member of its team without the scope ``write``.
+        PermissionDenied: a member of its team without the scope ``add``.
 
     """
-    upload = Upload.objects.select_related("team", "blob").filter(pk=upload_id).first()
+    seen = Q(job_id=None) & of_own_teams(principal)
+    if administers_server(principal):
+        seen |= Q(job_id__isnull=False)
+    elif principal.may(Scope.WORKER):
+        seen |= Q(job_id__isnull=False, created_by_id=principal.user_id)
+    upload = Upload.objects.select_related("team", "blob").filter(seen, pk=upload_id).first()
     if upload is None:
-        raise _no_upload(upload_id)
-    if upload.job_id is not None:
-        is_its_worker = principal.user_id == upload.created_by_id and principal.may(Scope.WORKER)
-        if is_its_worker or (principal.is_superuser and principal.may(Scope.ADMIN)):
-            return upload
-        raise _no_upload(upload_id)
-    scopes = team_scopes(principal=principal, team=upload.team)
-    if not scopes:
-        raise _no_upload(upload_id)
-    if Scope.WRITE not in scopes:
-        deny(Scope.WRITE, upload.team.name)
+        raise NotFound(f"There is no upload {upload_id} that you may see.", hint="Open one: POST /api/v1/uploads.")
+    if upload.job_id is None:
+        require_in_team(principal=principal, team=upload.team, scope=Scope.ADD)
     return upload
 
 
@@ -65,7 +62,3 @@ def stored_bytes() -> int:
     blobs = Blob.objects.aggregate(total=Sum("size"))["total"] or 0
     sessions = Upload.objects.filter(state=Upload.State.OPEN).aggregate(total=Sum("size"))["total"] or 0
     return int(blobs + sessions)
-
-
-def _no_upload(upload_id: UUID) -> NotFound:
-    return NotFound(f"There is no upload {upload_id} that you may see.", hint="Open one: POST /api/v1/uploads.")

@@ -9,6 +9,7 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
 from zoo_sdk.errors import ZooError
+from zoo_sdk.vocabulary import Visibility
 from zoo_server.accounts.authentication import principal_of_user
 from zoo_server.artifacts.inspection_page import inspection_line, inspection_page
 from zoo_server.audit.admin import ReadOnlyAdmin
@@ -130,6 +131,32 @@ class RepositoryAdmin(ReadOnlyAdmin):
     search_fields = ("name", "title", "team__name")
     ordering = ("-id",)
     exclude = ("search",)
+    actions = ("make_private", "make_internal", "make_public")
+
+    @admin.action(description="Show the selected ones to their teams only")
+    def make_private(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
+        """Visibility private."""
+        self._show_to(request, queryset, Visibility.PRIVATE)
+
+    @admin.action(description="Show the selected ones to everybody who is signed in")
+    def make_internal(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
+        """Visibility internal."""
+        self._show_to(request, queryset, Visibility.INTERNAL)
+
+    @admin.action(description="Show the selected ones to everybody")
+    def make_public(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
+        """Visibility public."""
+        self._show_to(request, queryset, Visibility.PUBLIC)
+
+    def _show_to(self, request: HttpRequest, queryset: QuerySet[Repository], visibility: Visibility) -> None:
+        principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
+        for repository in queryset.select_related("team"):
+            try:
+                services.update_repository(principal=principal, repository=repository, visibility=visibility)
+            except ZooError as error:
+                self.message_user(request, f"Not changed: {error}", messages.ERROR)
+            else:
+                self.message_user(request, f"Now {visibility.value}: {repository}.", messages.SUCCESS)
 
     @admin.display(description="name", ordering="name")
     def full_name(self, repository: Repository) -> str:

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from zoo_server.accounts.selectors import teams_with_scope
+from zoo_server.accounts.permissions import teams_with_scope
 from zoo_server.audit.api.urls import audit_routes
 from zoo_server.config.views import Documentation, Health, OpenApiDocument, Readiness, ServiceRoot
 

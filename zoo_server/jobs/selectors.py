@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from zoo_sdk.errors import NotFound, UnknownName
 from zoo_sdk.vocabulary import JobState
+from zoo_server.accounts.permissions import of_own_teams
 from zoo_server.catalog.models import Artifact, Metric, Version, VersionFile
 from zoo_server.jobs.models import Job, JobAttempt, JobEvent, JobInput, Operation, Worker
 from zoo_server.jobs.services.attempts import check_fence
@@ -35,9 +36,7 @@ class JobFilters:
 def visible_jobs(*, principal: Principal) -> QuerySet[Job]:
     """The jobs of the caller's teams; all for superusers."""
     rows = Job.objects.select_related("team", "operation", "owner", "created_by")
-    if principal.is_superuser:
-        return rows
-    return rows.filter(team__memberships__user_id=principal.user_id) if principal.user_id else rows.none()
+    return rows.filter(of_own_teams(principal))
 
 
 def visible_job(*, principal: Principal, job_id: UUID) -> Job:

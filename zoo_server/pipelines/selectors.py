@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import Count, Prefetch, QuerySet
 
 from zoo_sdk.errors import NotFound
+from zoo_server.accounts.permissions import of_own_teams
 from zoo_server.pipelines.models import Pipeline, PipelineEdge, PipelineInput, PipelineStep
 from zoo_server.rest.principals import Principal
 
@@ -23,9 +24,7 @@ class PipelineFilters:
 def visible_pipelines(*, principal: Principal) -> QuerySet[Pipeline]:
     """The pipelines of the caller's teams; all for superusers."""
     rows = Pipeline.objects.select_related("team", "created_by")
-    if principal.is_superuser:
-        return rows
-    return rows.filter(team__memberships__user_id=principal.user_id) if principal.user_id else rows.none()
+    return rows.filter(of_own_teams(principal))
 
 
 def visible_pipeline(*, principal: Principal, pipeline_id: UUID) -> Pipeline:

@@ -28,8 +28,10 @@ class Principal:
         return self.user_id is None
 
     def may(self, scope: Scope) -> bool:
-        """Whether the caller's own scopes include ``scope`` (``admin`` includes all but ``worker``)."""
-        return scope in self.scopes or (Scope.ADMIN in self.scopes and scope is not Scope.WORKER)
+        """Whether the caller's own scopes include ``scope`` (``admin``: all but ``worker``, ``write``: ``add``)."""
+        if scope in self.scopes or (scope is Scope.ADD and Scope.WRITE in self.scopes):
+            return True
+        return Scope.ADMIN in self.scopes and scope is not Scope.WORKER
 
 
 def anonymous(address: str | None = None) -> Principal:

@@ -29,7 +29,7 @@ def test_the_first_start_makes_administrator_team_and_worker(capsys):
     assert (made["created"], made["admin_user"], made["team"]) == (True, "admin", "zoo")
     admin = whoami(made["admin_token"])
     assert (admin["is_superuser"], admin["teams"]) == (True, [{"name": "zoo", "role": "admin"}])
-    assert set(admin["scopes"]) == {"read", "write", "submit", "curate", "audit", "admin"}
+    assert set(admin["scopes"]) == {"read", "add", "write", "submit", "curate", "audit", "admin"}
     assert whoami(made["worker_token"])["scopes"] == ["worker"]
     assert not User.objects.get(username="admin").has_usable_password()
     assert verify_chain().ok

@@ -158,7 +158,7 @@ def test_a_password_is_exchanged_for_a_token(db):
     make_user("ada", password="correct horse battery")
     made = log_in(username="ada", password="correct horse battery")
     assert made.status_code == 201
-    assert made.json()["scopes"] == ["audit", "curate", "read", "submit", "write"]
+    assert made.json()["scopes"] == ["add", "audit", "curate", "read", "submit", "write"]
     assert bearer(made.json()["token"]).get(WHOAMI).json()["username"] == "ada"
 
 

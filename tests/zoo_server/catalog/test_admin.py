@@ -109,3 +109,14 @@ def test_who_is_not_staff_sees_no_page(draft: Version) -> None:
     client = Client()
     client.force_login(make_user(), backend="django.contrib.auth.backends.ModelBackend")
     assert client.get("/admin/catalog/version/").status_code == 302
+
+
+@pytest.mark.parametrize("visibility", ["private", "internal", "public"])
+def test_visibility_is_changed_through_the_service(pages: Client, team: Team, visibility: str) -> None:
+    repository = make_repository(team, visibility="public" if visibility == "private" else "private")
+    body = {"action": f"make_{visibility}", "_selected_action": [str(repository.pk)]}
+    assert pages.post("/admin/catalog/repository/", body).status_code == 302
+    repository.refresh_from_db()
+    assert repository.visibility == visibility
+    event = AuditEvent.objects.get(action="repository.updated")
+    assert (event.actor, event.details["visibility"]["after"]) == ("root", visibility)

@@ -68,9 +68,12 @@ def test_changing_states_after_sealing_needs_a_curator(team: Team, sealed: Versi
         CALLS[call][0](principal=engineer, version=sealed)
 
 
-def test_a_contributor_may_seal(team: Team, draft: Version) -> None:
-    contributor = principal_for(make_member(team, TeamRole.CONTRIBUTOR))
-    assert services.seal_version(principal=contributor, version=draft).state == "candidate"
+def test_a_contributor_may_seal_its_own_draft_only(model: Repository, draft: Version) -> None:
+    contributor = principal_for(make_member(model.team, TeamRole.CONTRIBUTOR))
+    own = make_draft(model, principal=contributor)
+    assert services.seal_version(principal=contributor, version=own).state == "candidate"
+    with pytest.raises(PermissionDenied, match="write"):
+        services.seal_version(principal=contributor, version=draft)
 
 
 @pytest.mark.django_db(transaction=True)

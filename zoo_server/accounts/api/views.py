@@ -11,7 +11,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from zoo_sdk.vocabulary import Scope, TeamRole
-from zoo_server.accounts import selectors, services
+from zoo_server.accounts import permissions, selectors, services
 from zoo_server.accounts.api import serializers as forms
 from zoo_server.accounts.models import Membership, Token, User
 from zoo_server.rest.pagination import Order, keyset_page
@@ -73,7 +73,7 @@ class TeamList(APIView):
 
     @extend_schema(operation_id="list_teams", parameters=[PageQuery], responses=page_of(forms.TeamSerializer))
     def get(self, request: Request) -> Response:
-        rows = selectors.visible_teams(principal=principal_of(request))
+        rows = permissions.visible_teams(principal=principal_of(request))
         page = keyset_page(rows, [Order("name")], **validated(PageQuery, request.query_params))
         return Response(page.answer(lambda team: forms.TeamSerializer(team).data))
 
@@ -91,13 +91,13 @@ class TeamDetail(APIView):
 
     @extend_schema(operation_id="get_team", responses=forms.TeamSerializer)
     def get(self, request: Request, team: str) -> Response:
-        found = selectors.team_for(principal=principal_of(request), name=team, scope=Scope.READ)
+        found = permissions.team_for(principal=principal_of(request), name=team, scope=Scope.READ)
         return Response(forms.TeamSerializer(found).data)
 
     @extend_schema(operation_id="update_team", request=forms.TeamChangeSerializer, responses=forms.TeamSerializer)
     def patch(self, request: Request, team: str) -> Response:
         principal = principal_of(request)
-        found = selectors.team_for(principal=principal, name=team, scope=Scope.ADMIN)
+        found = permissions.team_for(principal=principal, name=team, scope=Scope.ADMIN)
         change = validated(forms.TeamChangeSerializer, request.data)
         return Response(forms.TeamSerializer(services.update_team(principal=principal, team=found, **change)).data)
 
@@ -109,7 +109,7 @@ class MemberList(APIView):
 
     @extend_schema(operation_id="list_members", parameters=[PageQuery], responses=page_of(forms.MemberSerializer))
     def get(self, request: Request, team: str) -> Response:
-        found = selectors.team_for(principal=principal_of(request), name=team, scope=Scope.READ)
+        found = permissions.team_for(principal=principal_of(request), name=team, scope=Scope.READ)
         rows = Membership.objects.filter(team=found).select_related("user")
         page = keyset_page(rows, [Order("user__username")], **validated(PageQuery, request.query_params))
         return Response(page.answer(lambda member: forms.MemberSerializer(member).data))
@@ -123,7 +123,7 @@ class MemberDetail(APIView):
     @extend_schema(operation_id="set_member", request=forms.RoleSerializer, responses=forms.MemberSerializer)
     def put(self, request: Request, team: str, username: str) -> Response:
         principal = principal_of(request)
-        found = selectors.team_for(principal=principal, name=team, scope=Scope.ADMIN)
+        found = permissions.team_for(principal=principal, name=team, scope=Scope.ADMIN)
         role = TeamRole(validated(forms.RoleSerializer, request.data)["role"])
         member = services.set_member(principal=principal, team=found, username=username, role=role)
         return Response(forms.MemberSerializer(member).data)
@@ -131,7 +131,7 @@ class MemberDetail(APIView):
     @extend_schema(operation_id="remove_member", responses={204: None})
     def delete(self, request: Request, team: str, username: str) -> Response:
         principal = principal_of(request)
-        found = selectors.team_for(principal=principal, name=team, scope=Scope.ADMIN)
+        found = permissions.team_for(principal=principal, name=team, scope=Scope.ADMIN)
         services.remove_member(principal=principal, team=found, username=username)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -176,7 +176,7 @@ class UserList(APIView):
 
     @extend_schema(operation_id="list_users", parameters=[PageQuery], responses=page_of(forms.UserSerializer))
     def get(self, request: Request) -> Response:
-        selectors.require_superuser(principal_of(request))
+        permissions.require_superuser(principal_of(request))
         query = validated(PageQuery, request.query_params)
         page = keyset_page(User.objects.all(), [Order("username")], **query)
         return Response(page.answer(lambda user: forms.UserSerializer(user).data))

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import Scope
-from zoo_server.accounts.selectors import team_for
+from zoo_server.accounts.permissions import team_for
 from zoo_server.artifacts.api.serializers import (
     ArrivedPartsSerializer,
     CompletionSerializer,
@@ -35,8 +35,8 @@ from zoo_server.rest.principals import principal_of
 from zoo_server.rest.serializers import validated
 
 PART_TYPE = "application/offset+octet-stream"
-WRITER_OR_WORKER = (Scope.WRITE, Scope.WORKER)
-"""Members' uploads need ``write``; those of an attempt belong to its worker (see ``selectors.upload_for``)."""
+WRITER_OR_WORKER = (Scope.ADD, Scope.WORKER)
+"""Members' uploads need ``add``; those of an attempt belong to its worker (see ``selectors.upload_for``)."""
 OFFSET_HEADER = OpenApiParameter(
     "Upload-Offset", OpenApiTypes.INT64, OpenApiParameter.HEADER, response=True, description="Durable bytes."
 )
@@ -62,7 +62,7 @@ class LengthRequired(APIException):
 class UploadList(APIView):
     """Open an upload session."""
 
-    scopes = {"POST": Scope.WRITE}
+    scopes = {"POST": Scope.ADD}
 
     @extend_schema(
         operation_id="open_upload",
@@ -75,7 +75,7 @@ class UploadList(APIView):
     def post(self, request: Request) -> Response:
         wanted = validated(NewUploadSerializer, request.data)
         principal = principal_of(request)
-        team = team_for(principal=principal, name=wanted.pop("team"), scope=Scope.WRITE)
+        team = team_for(principal=principal, name=wanted.pop("team"), scope=Scope.ADD)
         return opened_upload_response(open_upload(principal=principal, team=team, **wanted))
 
 

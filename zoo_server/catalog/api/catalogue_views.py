@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from zoo_sdk.vocabulary import Scope
-from zoo_server.accounts.selectors import team_for
+from zoo_server.accounts.permissions import team_for
 from zoo_server.catalog import selectors, services
 from zoo_server.catalog.api import answers, presentation
 from zoo_server.catalog.api.bodies import parsed

@@ -36,7 +36,7 @@ from zoo_server.rest.serializers import validated
 class FileList(KindView):
     """The files of a version."""
 
-    scopes = {"POST": Scope.WRITE}
+    scopes = {"POST": Scope.ADD}
     operations = {"POST": "add_file"}
 
     @extend_schema(request=FileAddition, responses={201: answers.FileAnswer})
@@ -58,7 +58,7 @@ class FileList(KindView):
 class FileDetail(KindView):
     """The bytes of a file."""
 
-    scopes = {"GET": Scope.READ, "DELETE": Scope.WRITE}
+    scopes = {"GET": Scope.READ, "DELETE": Scope.ADD}
     operations = {"GET": "download_file", "DELETE": "remove_file"}
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
@@ -127,7 +127,7 @@ class FactTable(KindView):
 class ArtifactList(KindView):
     """The artifacts of a version."""
 
-    scopes = {"POST": Scope.WRITE}
+    scopes = {"POST": Scope.ADD}
     operations = {"POST": "add_artifact"}
 
     @extend_schema(request=ArtifactDescription, responses={201: answers.ArtifactAnswer})
@@ -142,7 +142,7 @@ class ArtifactList(KindView):
 class Lineage(KindView):
     """Where a version comes from, and what came from it."""
 
-    scopes = {"GET": Scope.READ, "POST": Scope.WRITE}
+    scopes = {"GET": Scope.READ, "POST": Scope.ADD}
     operations = {"GET": "lineage", "POST": "add_parent"}
 
     @extend_schema(parameters=[LineageQuery], responses=answers.LineageAnswer)
@@ -175,7 +175,7 @@ class Lineage(KindView):
 class Strategy(KindView):
     """How a version was made."""
 
-    scopes = {"POST": Scope.WRITE}
+    scopes = {"POST": Scope.ADD}
     operations = {"POST": "set_strategy"}
 
     @extend_schema(request=StrategyReport, responses=answers.StrategyAnswer)
@@ -190,7 +190,7 @@ class Strategy(KindView):
 class MetricList(KindView):
     """Numbers about a version."""
 
-    scopes = {"GET": Scope.READ, "POST": Scope.WRITE}
+    scopes = {"GET": Scope.READ, "POST": Scope.ADD}
     operations = {"GET": "list_metrics", "POST": "report_metric"}
 
     @extend_schema(parameters=[MetricQuery], responses=answers.page_of(answers.MetricAnswer))

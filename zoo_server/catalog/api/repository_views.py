@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from zoo_sdk.vocabulary import Scope
-from zoo_server.accounts.selectors import team_for
+from zoo_server.accounts.permissions import team_for
 from zoo_server.catalog import selectors, services
 from zoo_server.catalog.api import answers, presentation
 from zoo_server.catalog.api.bodies import AliasTarget, RepositoryChange, RepositoryCreation, RepositoryQuery
@@ -20,7 +20,7 @@ from zoo_server.rest.serializers import PageQuery, validated
 class RepositoryList(KindView):
     """The repositories that the caller may see."""
 
-    scopes = {"GET": Scope.READ, "POST": Scope.WRITE}
+    scopes = {"GET": Scope.READ, "POST": Scope.ADD}
     operations = {"GET": "list", "POST": "create"}
 
     @extend_schema(parameters=[RepositoryQuery], responses=answers.page_of(answers.RepositoryAnswer))
@@ -39,7 +39,7 @@ class RepositoryList(KindView):
         """Make a repository."""
         body = self.body(RepositoryCreation)
         principal = principal_of(request)
-        team = team_for(principal=principal, name=body.team, scope=Scope.WRITE)
+        team = team_for(principal=principal, name=body.team, scope=Scope.ADD)
         fields: Any = body.model_dump(exclude={"team", "name"}, exclude_unset=True)
         made = services.create_repository(principal=principal, team=team, kind=self.kind, name=body.name, **fields)
         return answer(presentation.describe_repository(selectors.get_repository_details(made)), 201)

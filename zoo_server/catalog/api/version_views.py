@@ -21,7 +21,7 @@ from zoo_server.rest.serializers import validated
 class VersionList(KindView):
     """The versions of a repository."""
 
-    scopes = {"GET": Scope.READ, "POST": Scope.WRITE}
+    scopes = {"GET": Scope.READ, "POST": Scope.ADD}
     operations = {"GET": "list_versions", "POST": "create_version"}
 
     @extend_schema(parameters=[VersionQuery], responses=answers.page_of(answers.VersionAnswer))
@@ -45,7 +45,7 @@ class VersionList(KindView):
 class VersionDetail(KindView):
     """One version."""
 
-    scopes = {"GET": Scope.READ, "PATCH": Scope.WRITE, "DELETE": Scope.WRITE}
+    scopes = {"GET": Scope.READ, "PATCH": Scope.ADD, "DELETE": Scope.ADD}
     operations = {"GET": "get_version", "PATCH": "update_version", "DELETE": "delete_version"}
 
     @extend_schema(responses=answers.VersionAnswer)
@@ -87,7 +87,7 @@ class _StateChange(KindView):
 class Seal(_StateChange):
     """Fix a draft for ever: it becomes a candidate."""
 
-    scopes = {"POST": Scope.WRITE}
+    scopes = {"POST": Scope.ADD}
     operations = {"POST": "seal_version"}
     change = staticmethod(services.seal_version)
 

@@ -1,13 +1,10 @@
 """What a caller may see of the catalogue; everything else is not found."""
 
-from typing import Any
-from uuid import UUID
-
 from django.db.models import Q, QuerySet
 
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState, Visibility
-from zoo_server.accounts.models import Membership
+from zoo_server.accounts.permissions import of_own_teams
 from zoo_server.catalog.models import Repository, Version
 from zoo_server.rest.principals import Principal
 
@@ -21,7 +18,7 @@ def visible_repositories(*, principal: Principal) -> QuerySet[Repository]:
         return rows
     if principal.user_id is None:
         return rows.filter(visibility=Visibility.PUBLIC)
-    return rows.filter(Q(team__in=_teams_of(principal.user_id)) | ~Q(visibility=Visibility.PRIVATE))
+    return rows.filter(of_own_teams(principal) | ~Q(visibility=Visibility.PRIVATE))
 
 
 def visible_versions(*, principal: Principal) -> QuerySet[Version]:
@@ -35,7 +32,7 @@ def visible_versions(*, principal: Principal) -> QuerySet[Version]:
     if principal.user_id is None:
         return rows.filter(sealed, repository__visibility=Visibility.PUBLIC)
     return rows.filter(
-        Q(repository__team__in=_teams_of(principal.user_id)) | (sealed & ~Q(repository__visibility=Visibility.PRIVATE))
+        of_own_teams(principal, "repository__team") | (sealed & ~Q(repository__visibility=Visibility.PRIVATE))
     )
 
 
@@ -48,7 +45,3 @@ def get_repository(*, principal: Principal, kind: RepositoryKind, team: str, nam
             hint="Check the spelling, or sign in as a member of its team.",
         )
     return found
-
-
-def _teams_of(user_id: UUID) -> QuerySet[Membership, Any]:
-    return Membership.objects.filter(user_id=user_id).values("team_id")

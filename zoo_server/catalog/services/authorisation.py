@@ -2,7 +2,7 @@
 
 from zoo_sdk.errors import Conflict, NotFound
 from zoo_sdk.vocabulary import Scope, VersionState
-from zoo_server.accounts.selectors import deny, team_scopes
+from zoo_server.accounts.permissions import deny, team_scopes
 from zoo_server.catalog.models import Repository, Version
 from zoo_server.catalog.selectors import visible_repositories
 from zoo_server.rest.principals import Principal
@@ -23,6 +23,12 @@ def require(*, principal: Principal, repository: Repository, scope: Scope) -> No
     deny(scope, repository.team.name)
 
 
+def require_for_draft(*, principal: Principal, version: Version) -> None:
+    """Check that the caller may complete or drop the draft: by ``write``, or by ``add`` if the caller made it."""
+    is_own = principal.user_id is not None and version.created_by_id == principal.user_id
+    require(principal=principal, repository=version.repository, scope=Scope.ADD if is_own else Scope.WRITE)
+
+
 def locked_version(version: Version) -> Version:
     """The version's row as it is now, locked until the transaction ends.
 
@@ -36,8 +42,8 @@ def locked_version(version: Version) -> Version:
 
 
 def locked_draft(*, principal: Principal, version: Version) -> Version:
-    """The version, locked, if the caller may write to it and it is a draft; :class:`Conflict` if it is sealed."""
-    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    """The version, locked, if the caller may change it and it is a draft; :class:`Conflict` if it is sealed."""
+    require_for_draft(principal=principal, version=version)
     draft = locked_version(version)
     if draft.state != VersionState.DRAFT:
         raise Conflict(

@@ -9,7 +9,7 @@ from zoo_sdk.artifacts import ArtifactDescription
 from zoo_sdk.errors import Conflict, InvalidInput, NotFound
 from zoo_sdk.formats import find_format
 from zoo_sdk.names import checked_path
-from zoo_sdk.vocabulary import RepositoryKind, Scope
+from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.artifacts.collection import use_blob
 from zoo_server.artifacts.models import Blob, Upload
 from zoo_server.artifacts.selectors import held_blob, upload_for
@@ -18,7 +18,7 @@ from zoo_server.catalog.addresses import checked_address
 from zoo_server.catalog.facts import completed
 from zoo_server.catalog.fitting import check_fits
 from zoo_server.catalog.models import Artifact, Version, VersionFile
-from zoo_server.catalog.services.authorisation import locked_draft, require
+from zoo_server.catalog.services.authorisation import locked_draft, require_for_draft
 from zoo_server.rest.principals import Principal
 
 MAX_FILES = 100_000
@@ -57,7 +57,7 @@ def add_file(*, principal: Principal, version: Version, path: str, blob: Blob) -
 
 def add_uploaded_file(*, principal: Principal, version: Version, path: str, upload_id: UUID) -> VersionFile:
     """Put the bytes of a completed upload of the version's team into a draft."""
-    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    require_for_draft(principal=principal, version=version)
     team = version.repository.team
     upload = upload_for(principal=principal, upload_id=upload_id)
     if upload.team_id != team.pk:
@@ -73,7 +73,7 @@ def add_uploaded_file(*, principal: Principal, version: Version, path: str, uplo
 
 def add_held_file(*, principal: Principal, version: Version, path: str, sha256: str) -> VersionFile:
     """Put bytes that the version's team has proved to possess into a draft.  Knowing a digest is not possession."""
-    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    require_for_draft(principal=principal, version=version)
     blob = held_blob(team=version.repository.team, sha256=sha256)
     return add_file(principal=principal, version=version, path=path, blob=blob)
 

@@ -45,7 +45,7 @@ def add_metric(
         Conflict: the version was withdrawn.
 
     """
-    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    require(principal=principal, repository=version.repository, scope=Scope.ADD)
     measure = find_measure(name)
     if not math.isfinite(value):
         raise InvalidInput(f"{name}={value} is not a finite number.", facts={"field": "value"})

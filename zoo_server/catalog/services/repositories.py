@@ -9,7 +9,7 @@ from zoo_sdk.errors import Conflict, InvalidInput, NotFound
 from zoo_sdk.names import NAME_PATTERN
 from zoo_sdk.vocabulary import RepositoryKind, Scope
 from zoo_server.accounts.models import Team
-from zoo_server.accounts.selectors import deny, team_scopes
+from zoo_server.accounts.permissions import deny, team_scopes
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.cards import parse_card
 from zoo_server.catalog.descriptions import RepositoryDescription, RepositoryFields
@@ -24,7 +24,7 @@ def create_repository(
     """A new model or data set of ``team``.  Empty licence and tags are filled from the card's front matter.
 
     Raises:
-        NotFound, PermissionDenied: the caller is no member of the team, or lacks ``write``.
+        NotFound, PermissionDenied: the caller is no member of the team, or lacks ``add``.
         Conflict: the name is taken.
         InvalidInput, pydantic.ValidationError: a name, field or card is wrong.
 
@@ -32,8 +32,8 @@ def create_repository(
     scopes = team_scopes(principal=principal, team=team)
     if not scopes:
         raise NotFound(f"There is no team {team.name!r} that you may see.", hint="See `zoo whoami` for your teams.")
-    if Scope.WRITE not in scopes:
-        deny(Scope.WRITE, team.name)
+    if Scope.ADD not in scopes:
+        deny(Scope.ADD, team.name)
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidInput(
             f"{name[:120]!r} is not a valid name.",

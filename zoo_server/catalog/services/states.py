@@ -11,7 +11,7 @@ from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.manifest import manifest_digest, manifest_of
 from zoo_server.catalog.models import ARROWS, StateChange, Version
-from zoo_server.catalog.services.authorisation import locked_version, require
+from zoo_server.catalog.services.authorisation import locked_version, require, require_for_draft
 from zoo_server.catalog.services.listeners import tell_sealed
 from zoo_server.rest.principals import Principal
 
@@ -38,7 +38,7 @@ def seal_version(*, principal: Principal, version: Version, comment: str = "", m
         InvalidInput: it has no file, or a data set lacks its description or a file that the description names.
 
     """
-    require(principal=principal, repository=version.repository, scope=Scope.WRITE)
+    require_for_draft(principal=principal, version=version)
     with transaction.atomic():
         draft = _expect(version, VersionState.CANDIDATE)
         manifest = manifest_of(draft)

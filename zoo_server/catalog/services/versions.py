@@ -31,7 +31,7 @@ def create_version(
     The number is taken under the repository's row lock, so concurrent calls get different ones and a rolled back call
     leaves no gap.
     """
-    require(principal=principal, repository=repository, scope=Scope.WRITE)
+    require(principal=principal, repository=repository, scope=Scope.ADD)
     _check(repository, notes, dataset)
     with transaction.atomic():
         Repository.objects.filter(pk=repository.pk).update(last_number=F("last_number") + 1)

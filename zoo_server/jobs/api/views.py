@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from zoo_sdk.errors import PermissionDenied
 from zoo_sdk.vocabulary import JobState, Scope
-from zoo_server.accounts.selectors import member_team_ids
+from zoo_server.accounts.permissions import member_team_ids
 from zoo_server.jobs import selectors
 from zoo_server.jobs.api import bodies, presentation
 from zoo_server.jobs.api.routes import JobsView, answer, parsed
@@ -182,7 +182,7 @@ class WorkerListView(JobsView):
             raise PermissionDenied("Workers are shown to signed-in callers only.", hint="Sign in with `zoo login`.")
         query = validated(PageQuery, request.query_params)
         page = keyset_page(selectors.all_workers(), [Order("name")], cursor=query["cursor"], limit=query["limit"])
-        teams = None if principal.is_superuser else set(member_team_ids(principal=principal))
+        teams = member_team_ids(principal=principal)
         workers = [presentation.worker_body(row, visible_teams=teams) for row in page.rows]
         return answer(bodies.WorkerPage(results=workers, next=page.next_cursor))
 

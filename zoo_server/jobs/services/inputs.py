@@ -7,7 +7,7 @@ from zoo_sdk.errors import InvalidInput, NotFound
 from zoo_sdk.names import Reference
 from zoo_sdk.operations import OperationManifest, Port
 from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState
-from zoo_server.accounts.selectors import team_scopes
+from zoo_server.accounts.permissions import team_scopes
 from zoo_server.catalog.models import Artifact, Version, VersionFile
 from zoo_server.catalog.selectors import resolve_version
 from zoo_server.catalog.services.states import DANGEROUS

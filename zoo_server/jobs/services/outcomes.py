@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from zoo_sdk.errors import Conflict
 from zoo_sdk.messages import FailureReport, MlflowRunReport
 from zoo_sdk.vocabulary import FINAL_JOB_STATES, FailureCause, JobState, Scope
-from zoo_server.accounts.selectors import deny, team_scopes
+from zoo_server.accounts.permissions import require_in_team
 from zoo_server.audit.services import record_event
 from zoo_server.jobs.models import Job, JobAttempt
 from zoo_server.jobs.selectors import visible_job
@@ -140,5 +140,4 @@ def retry_job(*, principal: Principal, job_id: UUID) -> Job:
 
 def _authorise(principal: Principal, job_id: UUID) -> None:
     job = visible_job(principal=principal, job_id=job_id)
-    if Scope.SUBMIT not in team_scopes(principal=principal, team=job.team):
-        deny(Scope.SUBMIT, job.team.name)
+    require_in_team(principal=principal, team=job.team, scope=Scope.SUBMIT)

@@ -12,8 +12,8 @@ from zoo_sdk.errors import InvalidInput, ZooError
 from zoo_sdk.names import Reference
 from zoo_sdk.operations import OperationManifest
 from zoo_sdk.vocabulary import Scope
-from zoo_server.accounts.models import Membership, Team
-from zoo_server.accounts.selectors import deny, team_for, team_scopes
+from zoo_server.accounts.models import Team
+from zoo_server.accounts.permissions import deny, own_teams_with, require_in_team, team_for, team_scopes
 from zoo_server.audit.services import record_event
 from zoo_server.jobs.cache_keys import Work, work_digests
 from zoo_server.jobs.models import IdempotencyKey, Job, JobDispatch, JobInput, Operation
@@ -192,8 +192,7 @@ def _team_of(plan: SubmissionPlan, target: Reference | None) -> Team | None:
         team = item.version.repository.team
         if Scope.SUBMIT in team_scopes(principal=principal, team=team):
             return team
-    own = Team.objects.filter(pk__in=Membership.objects.filter(user_id=user_id_of(principal)).values("team_id"))
-    able = [team for team in own if Scope.SUBMIT in team_scopes(principal=principal, team=team)]
+    able = own_teams_with(principal=principal, scope=Scope.SUBMIT)
     if len(able) == 1:
         return able[0]
     allowed = f"one of: {', '.join(team.name for team in able) or 'none; join a team as engineer first'}"
@@ -211,8 +210,7 @@ def _check_target(plan: SubmissionPlan, target: Reference | None) -> None:
         fault = Fault(path, f"{target} is not a model of the job's team", str(target), f"a model of {plan.team.name!r}")
         plan.faults.append(fault)
         return
-    if Scope.WRITE not in team_scopes(principal=plan.principal, team=plan.team):
-        deny(Scope.WRITE, plan.team.name)
+    require_in_team(principal=plan.principal, team=plan.team, scope=Scope.WRITE)
     plan.outputs = {first: f"{target.team}/{target.name}"}
 
 

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from zoo_sdk.errors import Conflict
 from zoo_sdk.vocabulary import FINAL_JOB_STATES, JobState, PipelineState, Scope, StepState
-from zoo_server.accounts.selectors import deny, team_scopes
+from zoo_server.accounts.permissions import require_in_team
 from zoo_server.jobs.models import Job
 from zoo_server.jobs.selectors import newest_operations
 from zoo_server.jobs.services.outcomes import WrongJobState, cancel_job, retry_job
@@ -119,5 +119,4 @@ def _wrong_state(pipeline: Pipeline, what: str, hint: str) -> WrongPipelineState
 
 def _authorise(principal: Principal, pipeline_id: UUID) -> None:
     pipeline = visible_pipeline(principal=principal, pipeline_id=pipeline_id)
-    if Scope.SUBMIT not in team_scopes(principal=principal, team=pipeline.team):
-        deny(Scope.SUBMIT, pipeline.team.name)
+    require_in_team(principal=principal, team=pipeline.team, scope=Scope.SUBMIT)

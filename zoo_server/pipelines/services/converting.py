@@ -8,7 +8,7 @@ from zoo_sdk.formats import find_format
 from zoo_sdk.names import Reference
 from zoo_sdk.operations import OperationManifest, Port
 from zoo_sdk.vocabulary import Precision, RepositoryKind, Scope
-from zoo_server.accounts.selectors import team_scopes
+from zoo_server.accounts.permissions import team_scopes
 from zoo_server.catalog.models import Artifact, Version
 from zoo_server.catalog.selectors import resolve_version
 from zoo_server.jobs.requests import InputRequest

@@ -8,7 +8,7 @@ from zoo_sdk.names import Reference
 from zoo_sdk.operations import OperationManifest
 from zoo_sdk.vocabulary import Scope, VersionState
 from zoo_server.accounts.models import Team
-from zoo_server.accounts.selectors import deny, team_for, team_scopes, visible_teams
+from zoo_server.accounts.permissions import deny, own_teams_with, team_for, team_scopes
 from zoo_server.catalog.models import Version
 from zoo_server.catalog.selectors import resolve_version
 from zoo_server.jobs.models import Operation
@@ -90,8 +90,7 @@ def prepare(*, principal: Principal, request: RecipeRequest, complete: bool) -> 
 def _team(principal: Principal, request: RecipeRequest, faults: FaultList) -> Team | None:
     if request.team is not None:
         return team_for(principal=principal, name=request.team, scope=Scope.SUBMIT)
-    teams = visible_teams(principal=principal).order_by("name")
-    able = [team for team in teams if Scope.SUBMIT in team_scopes(principal=principal, team=team)]
+    able = own_teams_with(principal=principal, scope=Scope.SUBMIT)
     if len(able) == 1:
         return able[0]
     allowed = f"one of: {', '.join(team.name for team in able[:20]) or 'none; join a team as engineer first'}"

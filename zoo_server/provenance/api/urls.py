@@ -3,7 +3,7 @@
 from django.urls import path
 
 from zoo_sdk.vocabulary import RepositoryKind
-from zoo_server.accounts.selectors import teams_with_scope
+from zoo_server.accounts.permissions import teams_with_scope
 from zoo_server.catalog.api.routes import KindView
 from zoo_server.provenance.api import views
 

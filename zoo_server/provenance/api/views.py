@@ -92,7 +92,7 @@ class AuditCheckpoint(AuditView):
 class Attestations(KindView):
     """What proves a version."""
 
-    scopes = {"GET": Scope.READ, "POST": Scope.WRITE}
+    scopes = {"GET": Scope.READ, "POST": Scope.ADD}
     operations = {"GET": "attestations", "POST": "attest"}
 
     @extend_schema(parameters=[AttestationQuery], responses=AttestationsAnswer)
@@ -105,7 +105,7 @@ class Attestations(KindView):
     def post(self, request: Request, **_: str) -> Response:
         """Make what it lacks now, with the present key."""
         version = self.version()
-        require(principal=principal_of(request), repository=version.repository, scope=Scope.WRITE)
+        require(principal=principal_of(request), repository=version.repository, scope=Scope.ADD)
         attest_now(version)
         return self._answer(request, chain=False)
 
