@@ -140,5 +140,6 @@ def report_complexity(
             context.measure(name, value, runtime=runtime, details=details)
     if macs is None:
         context.log(
-            "The multiply-accumulate operations are not reported: the file has shapes that depend on the input."
+            "The multiply-accumulate operations are not reported: the file has shapes that depend on the input, or "
+            "operations that are not counted."
         )

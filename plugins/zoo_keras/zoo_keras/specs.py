@@ -103,8 +103,8 @@ EXPORT_ONNX = OperationSpec(
 
 EVALUATE = OperationSpec(
     name="keras.evaluate",
-    version=2,
-    summary="Measure a Keras classifier's accuracy (also per class), calibration and size, on torch as Keras' backend.",
+    version=3,
+    summary="Measure a Keras classifier's accuracy (also per class), calibration, size and MACs in Keras, on torch.",
     params=EvaluateParams,
     implementation="zoo_keras.evaluation:run",
     inputs=(

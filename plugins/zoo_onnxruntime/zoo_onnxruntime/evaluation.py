@@ -1,12 +1,13 @@
 """``onnxruntime.evaluate``: accuracy, size, parameters and multiply-accumulates of an ONNX classifier."""
 
-from zoo_onnxruntime.complexity import count_macs, count_parameters, load_graph
+from zoo_onnxruntime.complexity import load_graph
 from zoo_onnxruntime.runtime import DEVICE, RUNTIME, Classifier, open_classifier
 from zoo_onnxruntime.specs import EvaluateParams
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import Subject, evaluate, padded, report_complexity
+from zoo_vision.onnx_costs import count_macs, count_parameters
 
 
 def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> None:

@@ -15,7 +15,7 @@ from zoo_sdk.shared_cache import SharedCache, digest_of_file
 from zoo_sdk.vocabulary import Precision
 from zoo_tensorrt import machine, running
 from zoo_tensorrt.plans import Built, build_plan
-from zoo_tensorrt.sources import in_onnx_runtime, input_shape, precision_of, read_source
+from zoo_tensorrt.sources import costs_of, in_onnx_runtime, input_shape, precision_of, read_source
 from zoo_tensorrt.specs import BuildParams
 from zoo_vision.agreement import check_classes_fit, check_input_fits, check_pictures_fit
 from zoo_vision.datasets import open_split
@@ -116,6 +116,7 @@ def _manifest(params: BuildParams, case: _Case, built: Built) -> dict[str, Any]:
         },
         "workspace_gib": params.workspace_gib,
         "optimization_level": params.optimization_level,
+        **costs_of(case.item.main_file, case.fixed_batch),
         "source": case.item.reference,
         "source_digest": digest_of_file(case.item.main_file),
     }

@@ -17,7 +17,7 @@ from zoo_tensorrt.specs import BenchmarkParams, EvaluateParams
 from zoo_vision import evaluation as shared
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit, preprocessing_of
 from zoo_vision.datasets import open_split
-from zoo_vision.evaluation import Subject, artifact_bytes, padded
+from zoo_vision.evaluation import Subject, padded
 from zoo_vision.hardware import describe_hardware, fingerprint_of
 from zoo_vision.preprocessing import random_inputs
 from zoo_vision.timing import measure_latency, report_latency
@@ -89,7 +89,15 @@ def evaluate(params: EvaluateParams, inputs: Inputs, context: OperationContext) 
             details={**plan.details, "batch": params.batch},
         )
         shared.evaluate(context, subject, data, split, limit=params.limit)
-    context.measure("size_bytes", artifact_bytes(item), runtime=RUNTIME, details={"counted": "plan and manifest"})
+    manifest = item.artifact.details["manifest"] if item.artifact else {}
+    shared.report_complexity(
+        context,
+        item,
+        parameters=manifest.get("parameters"),
+        macs=manifest.get("macs"),
+        runtime=RUNTIME,
+        details={"counted": "plan and manifest; parameters and MACs of the ONNX file that it was built from"},
+    )
 
 
 def _classes(item: InputItem) -> int | None:

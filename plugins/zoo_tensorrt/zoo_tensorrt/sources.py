@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zoo_sdk.context import InputItem
 from zoo_sdk.errors import InvalidInput, OperationError
 from zoo_sdk.vocabulary import Precision
+from zoo_vision.onnx_costs import count_macs, count_parameters, for_one_sample
 from zoo_vision.onnx_graphs import check_external_data
 from zoo_vision.parity_inputs import flat
 
@@ -91,3 +92,10 @@ def in_onnx_runtime(path: Path, threads: int) -> Infer:
             raise OperationError(f"ONNX Runtime could not run the source: {error}") from error
 
     return infer
+
+
+def costs_of(path: Path, fixed_batch: int | None) -> dict[str, int | None]:
+    """``parameters`` of the file and ``macs`` of one sample (None: not known); a plan itself does not tell them."""
+    model = for_one_sample(onnx.load(str(path), load_external_data=False))
+    shaped = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    return {"parameters": count_parameters(shaped), "macs": count_macs(shaped) if fixed_batch in {None, 1} else None}

@@ -73,7 +73,7 @@ class BenchmarkParams(OperationParams):
 
 BUILD = OperationSpec(
     name="tensorrt.build",
-    version=1,
+    version=2,
     summary="Build a strongly typed TensorRT plan from ONNX for a worker's GPU, and check that it computes the same.",
     params=BuildParams,
     implementation="zoo_tensorrt.building:run",
@@ -101,8 +101,8 @@ BUILD = OperationSpec(
 
 EVALUATE = OperationSpec(
     name="tensorrt.evaluate",
-    version=1,
-    summary="Measure a TensorRT plan's accuracy and size on the kind of GPU that it was built for.",
+    version=2,
+    summary="Measure a TensorRT plan's accuracy, size, parameters and MACs on the kind of GPU that it was built for.",
     params=EvaluateParams,
     implementation="zoo_tensorrt.measuring:evaluate",
     inputs=(

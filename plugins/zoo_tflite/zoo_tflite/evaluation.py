@@ -1,27 +1,12 @@
-"""``tflite.evaluate``: accuracy, size and parameters of a TFLite classifier."""
-
-import math
-from pathlib import Path
-
-from ai_edge_litert import schema_py_generated as schema
+"""``tflite.evaluate``: accuracy, size, parameters and multiply-accumulates of a TFLite classifier."""
 
 from zoo_sdk.context import InputItem, Inputs, OperationContext
+from zoo_tflite.complexity import count_macs, count_parameters, read_tables
 from zoo_tflite.runtime import DEVICE, RUNTIME, open_classifier
 from zoo_tflite.specs import EvaluateParams
 from zoo_vision.agreement import check_classes_fit, check_pictures_fit
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import Subject, evaluate, padded, report_complexity
-
-_WEIGHT_TYPES = frozenset(
-    {
-        schema.TensorType.FLOAT32,
-        schema.TensorType.FLOAT16,
-        schema.TensorType.BFLOAT16,
-        schema.TensorType.INT8,
-        schema.TensorType.UINT8,
-        schema.TensorType.INT4,
-    }
-)
 
 
 def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> None:
@@ -31,13 +16,17 @@ def run(params: EvaluateParams, inputs: Inputs, context: OperationContext) -> No
     subject = _subject(item, split, context)
     reference = _subject(other, split, context) if other else None
     evaluate(context, subject, data, split, limit=params.limit, other=reference)
+    tables = read_tables(item.main_file)
     report_complexity(
         context,
         item,
-        parameters=count_parameters(item.main_file),
-        macs=None,
+        parameters=count_parameters(tables),
+        macs=count_macs(tables) if subject.batch == 1 else None,
         runtime=RUNTIME,
-        details={"counted": "constant tensors of the file, biases of integer layers included, shapes and axes not"},
+        details={
+            "counted": "constant tensors of the file, biases of integer layers included, shapes and axes not; "
+            "convolutions and matrix products for one sample"
+        },
     )
 
 
@@ -55,22 +44,3 @@ def _subject(item: InputItem, split: ImageSplit, context: OperationContext) -> S
         device=DEVICE,
         details={**classifier.details, "batch": classifier.batch},
     )
-
-
-def count_parameters(path: Path) -> int:
-    """The values in all constants of a file that the interpreter has opened, and so checked, before."""
-    model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
-    total = 0
-    for number in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(number)
-        for index in range(graph.TensorsLength()):
-            tensor = graph.Tensors(index)
-            shape = [tensor.Shape(axis) for axis in range(tensor.ShapeLength())]
-            if shape and model.Buffers(tensor.Buffer()).DataLength() and _is_weight(tensor):
-                total += math.prod(shape)
-    return total
-
-
-def _is_weight(tensor: schema.Tensor) -> bool:
-    quantised = tensor.Quantization() is not None and tensor.Quantization().ScaleLength() > 0
-    return tensor.Type() in _WEIGHT_TYPES or (tensor.Type() == schema.TensorType.INT32 and quantised)

@@ -77,8 +77,8 @@ CONVERT = OperationSpec(
 
 EVALUATE = OperationSpec(
     name="tflite.evaluate",
-    version=2,
-    summary="Measure a TFLite classifier's accuracy (also per class), calibration and size, float or quantised.",
+    version=3,
+    summary="Measure a TFLite classifier's accuracy (also per class), calibration, size and MACs, float or quantised.",
     params=EvaluateParams,
     implementation="zoo_tflite.evaluation:run",
     inputs=(

@@ -22,6 +22,7 @@ def test_a_file_scores_in_keras_what_its_onnx_scores_in_onnx_runtime(tmp_path: P
     one, other = measured(in_keras), measured(in_onnx)
     assert one["top1"] == other["top1"]
     assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
+    assert one["macs"] == other["macs"] > 10_000
     assert one["size_bytes"] == item.main_file.stat().st_size
     assert {(found.runtime, found.device) for found in in_keras.measurements if found.name == "top1"} == {
         ("keras", "cpu")

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
 from tests.zoo_vision.samples import CHANNELS, MACS, PARAMETERS, write_digits_model
-from zoo_onnxruntime.complexity import count_macs, count_parameters, load_graph
+from zoo_onnxruntime.complexity import load_graph
+from zoo_vision.onnx_costs import count_macs, count_parameters
 
 
 class OneBatch(CalibrationDataReader):

@@ -11,6 +11,8 @@ from onnx import helper, numpy_helper
 
 from tests.plugins.zoo_tensorrt.stand_in import CALLS, MACHINE, Cuda
 from tests.zoo_vision.samples import (
+    MACS,
+    PARAMETERS,
     PREPROCESSING,
     context_for,
     inputs,
@@ -92,6 +94,7 @@ def test_a_plan_is_evaluated_and_timed_and_its_memory_is_given_back(
     run_operation(EVALUATE, {"limit": 100, "batch": 32}, inputs(model=item, data=data), evaluation)
     run_operation(BENCHMARK, {"seconds": 0.05, "batch": 2}, inputs(model=item), timing)
     assert measured(evaluation)["top1"] > 80
+    assert (measured(evaluation)["parameters"], measured(evaluation)["macs"]) == (PARAMETERS, MACS)
     assert {found.device for found in timing.measurements} == {"cuda:0"}
     assert timing.measurements[0].details["machine"]["gpu"] == MACHINE.gpu
     assert cuda.held == {}
