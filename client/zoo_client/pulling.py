@@ -77,7 +77,7 @@ def pull_version(
         progress: hears the bytes that are done.
 
     Raises:
-        Gone: the version was withdrawn.
+        Gone: the version was withdrawn or deleted.
         NotMirrored: a file is only at its remote address.
         IntegrityError: the server sent other bytes than it promised.
         InvalidInput: the server lists a name that does not stay below ``folder``.
@@ -86,6 +86,11 @@ def pull_version(
     if version["state"] == "withdrawn":
         raise Gone(
             f"{version['reference']} was withdrawn.", hint=f"`zoo versions show {version['reference']}` tells why."
+        )
+    if version.get("deletion"):
+        raise Gone(
+            f"{version['reference']} was deleted.",
+            hint=f"`zoo versions show {version['reference']}` tells why, `zoo restore` takes it back in time.",
         )
     files = held_files(version["reference"], _chosen(version, only))
     check_names(file["path"] for file in files)

@@ -26,6 +26,7 @@ class Repository(TypedDict):
     updated_at: str
     latest: Any
     aliases: dict[str, int]
+    deletion: NotRequired[dict[str, Any] | None]
 
 
 class FileRecord(TypedDict):
@@ -124,6 +125,8 @@ class Version(TypedDict):
     metrics: list[Metric]
     aliases: list[str]
     state_changes: list[dict[str, Any]]
+    pin: NotRequired[dict[str, Any] | None]
+    deletion: NotRequired[dict[str, Any] | None]
 
 
 class SigningKey(TypedDict):

@@ -31,6 +31,10 @@ def _plain(value: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else dict(value)
 
 
+def _why(reason: str) -> dict[str, str]:
+    return {"reason": reason} if reason else {}
+
+
 def repository_name(reference: str) -> tuple[str, str]:
     """Team and name of ``team/name`` (a selector is not allowed)."""
     parsed = Reference.parse(reference)
@@ -79,6 +83,14 @@ class Repositories:
         path = path_of(self.kind, *repository_name(name))
         return cast("Repository", self._api.send("PATCH", path, body=fields))
 
+    def discard(self, name: str, reason: str = "") -> Repository:
+        """Delete ``team/name`` with all its versions; it can be restored for a while."""
+        return cast("Repository", self._api.post(path_of(self.kind, *repository_name(name), "delete"), _why(reason)))
+
+    def restore(self, name: str) -> Repository:
+        """Take that back."""
+        return cast("Repository", self._api.post(path_of(self.kind, *repository_name(name), "restore")))
+
 
 class Versions:
     """``client.models.versions``: the versions of a kind.  ``ref`` is ``team/name@3`` or ``team/name@alias``."""
@@ -126,6 +138,22 @@ class Versions:
     def delete(self, ref: str) -> None:
         """Remove a draft."""
         self._api.send("DELETE", self.route(ref))
+
+    def discard(self, ref: str, reason: str = "") -> Version:
+        """Delete a sealed version; it can be restored for a while."""
+        return cast("Version", self._api.post(self.route(ref, "delete"), _why(reason)))
+
+    def restore(self, ref: str) -> Version:
+        """Take that back."""
+        return cast("Version", self._api.post(self.route(ref, "restore")))
+
+    def pin(self, ref: str, reason: str = "") -> Version:
+        """Keep the version: it cannot be deleted until it is unpinned."""
+        return cast("Version", self._api.post(self.route(ref, "pin"), _why(reason)))
+
+    def unpin(self, ref: str) -> None:
+        """Keep it no longer."""
+        self._api.send("DELETE", self.route(ref, "pin"))
 
     def add_file(self, ref: str, path: str, *, upload: str) -> FileRecord:
         """Put the bytes of a finished upload into a draft under ``path``."""

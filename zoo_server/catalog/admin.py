@@ -14,6 +14,7 @@ from zoo_server.accounts.authentication import principal_of_user
 from zoo_server.artifacts.inspection_page import inspection_line, inspection_page
 from zoo_server.audit.admin import ReadOnlyAdmin
 from zoo_server.catalog import services
+from zoo_server.catalog.keeping_admin import FROM_HERE, DeletedFilter, do_to_each
 from zoo_server.catalog.models import (
     Alias,
     AliasMove,
@@ -126,12 +127,23 @@ class RepositoryAdmin(ReadOnlyAdmin):
     """Models and data sets."""
 
     list_display = ("full_name", "kind", "title", "task", "licence", "visibility", "last_number", "updated_at")
-    list_filter = ("kind", "visibility", "team")
+    list_filter = ("kind", "visibility", DeletedFilter, "team")
     list_select_related = ("team",)
     search_fields = ("name", "title", "team__name")
     ordering = ("-id",)
     exclude = ("search",)
-    actions = ("make_private", "make_internal", "make_public")
+    actions = ("make_private", "make_internal", "make_public", "discard", "restore")
+
+    @admin.action(description="Delete the selected ones with all their versions; they can be restored for a while")
+    def discard(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
+        """Refused while a version is approved, pinned, in use or has an alias."""
+        rows = queryset.select_related("team")
+        do_to_each(self, request, rows, "deleted", services.discard_repository, reason=FROM_HERE)
+
+    @admin.action(description="Restore the selected deleted ones")
+    def restore(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
+        """With the versions that were deleted with them."""
+        do_to_each(self, request, queryset.select_related("team"), "restored", services.restore_repository)
 
     @admin.action(description="Show the selected ones to their teams only")
     def make_private(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
@@ -169,12 +181,12 @@ class VersionAdmin(ReadOnlyAdmin):
     """Versions, and their changes of state."""
 
     list_display = ("reference", "state", "size", "digest", "created_by", "created_at", "sealed_at")
-    list_filter = ("state", "repository__kind", "repository__team")
+    list_filter = ("state", DeletedFilter, "repository__kind", "repository__team")
     list_select_related = ("repository__team", "created_by")
     search_fields = ("repository__name", "repository__team__name", "digest")
     ordering = ("-id",)
     inlines = (FileInline, ArtifactInline, StrategyInline, LineageInline, MetricInline, StateChangeInline)
-    actions = ("seal", "approve", "deprecate", "withdraw")
+    actions = ("seal", "approve", "deprecate", "withdraw", "discard", "restore", "pin", "unpin")
 
     @admin.display(description="version")
     def reference(self, version: Version) -> str:
@@ -201,12 +213,41 @@ class VersionAdmin(ReadOnlyAdmin):
         """From any sealed state to withdrawn."""
         self._change(request, queryset, services.withdraw_version)
 
+    @admin.action(description="Delete the selected versions; they can be restored for a while")
+    def discard(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """Refused for what is approved, pinned, in use or has an alias."""
+        do_to_each(
+            self,
+            request,
+            queryset.select_related("repository__team"),
+            "deleted",
+            services.discard_version,
+            reason=FROM_HERE,
+        )
+
+    @admin.action(description="Restore the selected deleted versions")
+    def restore(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """While there is time."""
+        do_to_each(self, request, queryset.select_related("repository__team"), "restored", services.restore_version)
+
+    @admin.action(description="Pin the selected versions: nobody and no policy deletes them")
+    def pin(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """Keep them."""
+        do_to_each(
+            self, request, queryset.select_related("repository__team"), "pinned", services.pin_version, reason=FROM_HERE
+        )
+
+    @admin.action(description="Unpin the selected versions")
+    def unpin(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        """Keep them no longer."""
+        do_to_each(self, request, queryset.select_related("repository__team"), "not pinned", services.unpin_version)
+
     def _change(self, request: HttpRequest, versions: QuerySet[Version], service: Callable[..., Version]) -> None:
         """Each version on its own, so that one refusal stops none of the others."""
         principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
         for version in versions.select_related("repository__team"):
             try:
-                changed = service(principal=principal, version=version, comment="in the admin pages")
+                changed = service(principal=principal, version=version, comment=FROM_HERE)
             except ZooError as error:
                 self.message_user(request, f"Not changed: {error}", messages.ERROR)
             else:

@@ -16,3 +16,9 @@ def mirror_files() -> None:
     end = monotonic() + SLICE_SECONDS
     while (left := end - monotonic()) > 0 and services.mirror_next(seconds=left):
         pass
+
+
+@shared_task(name="zoo.catalog.bury")
+def bury() -> int:
+    """Make tombstones of deleted versions and repositories whose time is over; answers how many."""
+    return services.bury_due()

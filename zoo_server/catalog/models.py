@@ -33,8 +33,30 @@ from zoo_sdk.vocabulary import (
 )
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.models import Blob, Upload
+from zoo_server.catalog.keeping_models import Deletion, Pin
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.identifiers import new_id
+from zoo_server.rest.problems import Gone
+
+__all__ = [
+    "ARROWS",
+    "Alias",
+    "AliasMove",
+    "Artifact",
+    "CatalogueEntry",
+    "Deletion",
+    "LineageEdge",
+    "Metric",
+    "Mirror",
+    "NotMirrored",
+    "Pin",
+    "Report",
+    "Repository",
+    "StateChange",
+    "StrategyStep",
+    "Version",
+    "VersionFile",
+]
 
 ARROWS: Mapping[VersionState, tuple[VersionState, ...]] = MappingProxyType(
     {
@@ -161,6 +183,7 @@ class VersionFile(models.Model):
 
     A file of a catalogue is a remote reference: it has an ``address``, and no ``blob`` until it is mirrored.  Its blob
     may then be set once, also when the version is sealed (trigger in migration 0004); it never changes afterwards.
+    A file of a tombstone (see :class:`Deletion`) has lost its blob, and keeps digest and size as declared ones.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -180,7 +203,8 @@ class VersionFile(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["version", "path"], name="one_file_per_path"),
             models.CheckConstraint(
-                condition=Q(blob__isnull=False) | ~Q(address=""), name="file_is_here_or_has_an_address"
+                condition=Q(blob__isnull=False) | ~Q(address="") | ~Q(declared_sha256=""),
+                name="file_is_known",
             ),
         ]
         indexes = [models.Index(fields=["address"], condition=~Q(address=""), name="file_by_address")]
@@ -190,7 +214,13 @@ class VersionFile(models.Model):
         return self.path
 
     def held(self) -> Blob:
-        """Its bytes; raises :class:`NotMirrored` while they are only at its address."""
+        """Its bytes; raises :class:`NotMirrored` while they are only at its address, :class:`Gone` from a tombstone."""
+        if self.blob is None and not self.address:
+            raise Gone(
+                f"{self.path!r} is gone: its version was deleted, and its time to be restored is over.",
+                hint="What is left is its digest. Whoever has the bytes can publish them as a new version.",
+                facts={"path": self.path, "sha256": self.declared_sha256},
+            )
         if self.blob is None:
             raise NotMirrored(
                 f"{self.path!r} is not mirrored: its bytes are only at {self.address}.",

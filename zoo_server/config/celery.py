@@ -64,6 +64,11 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"expires": 3600},
         },
+        "let go of what was deleted long ago": {
+            "task": "zoo.catalog.bury",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
         "read stored files again": {
             "task": "zoo.artifacts.scrub",
             "schedule": 3600.0,

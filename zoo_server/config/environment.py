@@ -33,6 +33,7 @@ class Environment:
     public_url: str
     store_dir: Path
     store_quota_bytes: int | None
+    deletion_days: float
     s3: S3Settings | None
     signing_keys_dir: Path
     audit_checkpoints: Path
@@ -60,6 +61,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         store_dir=Path(environ.get("ZOO_STORE_DIR", home / "store")),
         s3=_s3(environ),
         store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
+        deletion_days=_number(environ, "ZOO_DELETION_DAYS", 30),
         audit_checkpoints=Path(environ.get("ZOO_AUDIT_CHECKPOINTS", home / "audit.jsonl")),
         signing_keys_dir=Path(environ.get("ZOO_SIGNING_KEYS_DIR", home / "secrets" / "signing-keys")),
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,

@@ -19,9 +19,10 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from zoo_sdk.vocabulary import JobState, VersionState
+from zoo_sdk.vocabulary import JobState
 from zoo_server.catalog.models import Version
 from zoo_server.catalog.selectors import visible_versions
+from zoo_server.catalog.selectors.usable import usable
 from zoo_server.jobs.cache_keys import Work, cache_key, work_digests
 from zoo_server.jobs.models import Job, JobInput, Worker
 from zoo_server.rest.principals import Principal
@@ -29,7 +30,6 @@ from zoo_server.rest.principals import Principal
 SEEN_WITHIN = timedelta(hours=1)
 """Workers that were silent for longer say nothing about how a job would be run now."""
 CANDIDATES_PER_WORK = 200
-UNUSABLE = (VersionState.DRAFT, VersionState.WITHDRAWN)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def _candidates(principal: Principal, keys: set[str], works: int) -> Mapping[str
     jobs = list(rows.exclude(cache_key="")[: CANDIDATES_PER_WORK * works]) if keys else []
     if not jobs:
         return {}
-    usable = visible_versions(principal=principal).exclude(state__in=UNUSABLE)
-    made = {version.job_id: version for version in usable.filter(job_id__in=[job.pk for job in jobs])}
-    measured = _measured(jobs, usable)
+    visible = usable(visible_versions(principal=principal))
+    made = {version.job_id: version for version in visible.filter(job_id__in=[job.pk for job in jobs])}
+    measured = _measured(jobs, visible)
     found: dict[str, list[CachedResult]] = defaultdict(list)
     for job in jobs:
         result = CachedResult(job.pk, made.get(job.pk), measured.get(job.pk), _seconds(job))

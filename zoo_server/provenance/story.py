@@ -53,7 +53,8 @@ def story_of(*, principal: Principal, version: Version) -> Story:
     edges = LineageEdge.objects.order_by("id").prefetch_related(
         Prefetch("parent", seen.select_related("repository__team"))
     )
-    rows = Version.objects.select_related("repository__team", "created_by").prefetch_related(
+    told = ("repository__team", "created_by", "deletion__deleted_by")
+    rows = Version.objects.select_related(*told).prefetch_related(
         "strategy",
         Prefetch("parent_edges", edges),
         Prefetch("state_changes", StateChange.objects.select_related("changed_by").order_by("id")),
@@ -71,8 +72,8 @@ def story_of(*, principal: Principal, version: Version) -> Story:
         )
         for pk in order
     ]
-    told = [edge for chapter in chapters for edge in chapter.version.parent_edges.all()]
-    return Story(chapters, told, truncated=len(found) > MAX_ANCESTORS)
+    shown = [edge for chapter in chapters for edge in chapter.version.parent_edges.all()]
+    return Story(chapters, shown, truncated=len(found) > MAX_ANCESTORS)
 
 
 def _jobs(principal: Principal, job_ids: Collection[UUID]) -> Mapping[UUID | None, Job]:
@@ -108,7 +109,7 @@ def _grouped(rows: Iterable[Any], limit: int, *, by: str = "version_id") -> dict
 
 
 def decisions_of(chapter: Chapter) -> list[dict[str, Any]]:
-    """What people decided about the version, in the order of time: sealed, approved ..., aliases."""
+    """What people decided about the version, in the order of time: sealed, approved ..., aliases, deleted."""
     changes = [
         {
             "what": "sealed" if change.after == VersionState.CANDIDATE else change.after,
@@ -127,4 +128,15 @@ def decisions_of(chapter: Chapter) -> list[dict[str, Any]]:
         }
         for move in chapter.moves
     ]
-    return sorted([*changes, *moves], key=lambda item: item["at"])
+    return sorted([*changes, *moves, *_deletion_of(chapter.version)], key=lambda item: item["at"])
+
+
+def _deletion_of(version: Version) -> list[dict[str, Any]]:
+    deletion = getattr(version, "deletion", None)
+    if deletion is None:
+        return []
+    by = deletion.deleted_by.username if deletion.deleted_by else "system"
+    steps = [{"what": "deleted", "by": by, "at": deletion.deleted_at, "comment": deletion.reason}]
+    if deletion.buried_at is not None:
+        steps.append({"what": "tombstone: files gone", "by": "system", "at": deletion.buried_at, "comment": ""})
+    return steps

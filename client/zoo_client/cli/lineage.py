@@ -111,6 +111,8 @@ def _label(role: str, node: Any, metrics: str) -> Text:
     state = node.get("state")
     if state:
         label.append(f" {safe(state)}", style=STATE_STYLES.get(str(state), ""))
+    if node.get("deleted"):
+        label.append(" deleted" if node["deleted"] == "restorable" else " tombstone", style="red")
     if node.get("operation"):
         label.append(f"  by {safe(node['operation'])}", style="dim")
     if metrics:

@@ -10,7 +10,7 @@ import typer
 from zoo_client.cli.commands import command, group
 from zoo_client.cli.output import cell, fields, table
 from zoo_client.cli.session import session_of
-from zoo_client.cli.text import number_text, size_text, time_text
+from zoo_client.cli.text import deletion_text, number_text, size_text, time_text
 from zoo_client.records import Kind, Page, Repository
 from zoo_sdk.errors import InvalidInput
 from zoo_sdk.vocabulary import VersionState, Visibility
@@ -23,6 +23,7 @@ CardOption = Annotated[
 ]
 TagOption = Annotated[list[str] | None, typer.Option("--tag", help="A tag; may be repeated.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All pages, not only the first.")]
+DeletedOption = Annotated[bool, typer.Option("--deleted", help="The deleted ones instead of the others.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=200, help="Rows of a page.")]
 CursorOption = Annotated[str | None, typer.Option(help="Go on where a page ended (`next` of its JSON).")]
 
@@ -81,6 +82,7 @@ def repository_commands(kind: Kind, summary: str) -> typer.Typer:
         format_name: Annotated[
             str | None, typer.Option("--format", help="Only with an artifact of this format.")
         ] = None,
+        deleted: DeletedOption = False,
         sort: Annotated[
             str | None, typer.Option(help="created_at, name, metric:NAME, relevance; with - before it: descending.")
         ] = None,
@@ -92,7 +94,8 @@ def repository_commands(kind: Kind, summary: str) -> typer.Typer:
         session = session_of(context)
         filters = given(
             team=team, task=task, tag=tag, licence=licence, architecture=architecture, search=search, alias=alias,
-            visibility=visibility, state=state, format=format_name, sort=sort, limit=limit, cursor=cursor,
+            visibility=visibility, state=state, format=format_name, deleted=deleted or None, sort=sort, limit=limit,
+            cursor=cursor,
         )  # fmt: skip
         with session.client() as client:
             source = client.repositories(kind)
@@ -226,6 +229,7 @@ def _facts(found: Repository) -> list[tuple[str, object]]:
         ("latest", found["latest"]),
         ("aliases", [f"@{name} = {number}" for name, number in found["aliases"].items()]),
         ("created", f"{time_text(found['created_at'])} by {found['created_by']}"),
+        ("deleted", deletion_text(found.get("deletion"))),
     ]
 
 

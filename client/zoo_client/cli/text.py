@@ -53,3 +53,17 @@ def number_text(value: float) -> str:
 def time_text(value: str | None) -> str:
     """``2026-11-24 03:12`` of an ISO time."""
     return (value or "")[:16].replace("T", " ")
+
+
+def deletion_text(deletion: Any) -> str:
+    """Who deleted it, when and why, and whether it can be restored; empty if nobody did."""
+    if not deletion:
+        return ""
+    until = f"can be restored until {time_text(deletion['restorable_until'])}"
+    left = "a tombstone: the files are gone" if deletion["tombstone"] else until
+    return f"{time_text(deletion['at'])} by {deletion['by']}{why_text(deletion)}; {left}"
+
+
+def why_text(item: Any) -> str:
+    """The reason after a colon, if there is one."""
+    return f": {item['reason']}" if item["reason"] else ""

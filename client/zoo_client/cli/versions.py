@@ -1,5 +1,6 @@
 """``zoo versions``: list and show."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -8,9 +9,18 @@ from rich.console import RenderableType
 from zoo_client.cli.commands import command, group
 from zoo_client.cli.options import KindOption, RefArgument
 from zoo_client.cli.output import fields, state_text, table
-from zoo_client.cli.repositories import AllOption, CursorOption, LimitOption, NameArgument, given, listed, more_note
+from zoo_client.cli.repositories import (
+    AllOption,
+    CursorOption,
+    DeletedOption,
+    LimitOption,
+    NameArgument,
+    given,
+    listed,
+    more_note,
+)
 from zoo_client.cli.session import kind_option, session_of
-from zoo_client.cli.text import bytes_text, count_text, number_text, size_text, time_text
+from zoo_client.cli.text import bytes_text, count_text, deletion_text, number_text, size_text, time_text, why_text
 from zoo_client.records import FileRecord, Version
 from zoo_sdk.errors import NotFound
 from zoo_sdk.vocabulary import VersionState
@@ -25,6 +35,7 @@ def list_command(
     name: NameArgument,
     *,
     state: Annotated[VersionState | None, typer.Option(help="Only in this state.")] = None,
+    deleted: DeletedOption = False,
     kind: KindOption = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
@@ -32,7 +43,7 @@ def list_command(
 ) -> None:
     """List versions, newest first."""
     session = session_of(context)
-    filters = given(state=state, limit=limit, cursor=cursor)
+    filters = given(state=state, deleted=deleted or None, limit=limit, cursor=cursor)
     with session.client() as client:
         source = client.repositories(kind_option(kind) or "models").versions
         try:
@@ -73,8 +84,24 @@ def show_command(context: typer.Context, ref: RefArgument, *, kind: KindOption =
     """Show a version: artifacts, files, strategy, parents, metrics and history."""
     session = session_of(context)
     with session.client() as client:
-        _, version = client.find(ref, kind_option(kind))
-    session.show(version, *_sections(version))
+        versions_of_kind, version = client.find(ref, kind_option(kind))
+        origin = versions_of_kind.origin(version["reference"])
+    session.show({**version, "origin": origin}, *_sections(version), *_origin(origin))
+
+
+def _origin(origin: Mapping[str, Any] | None) -> list[RenderableType]:
+    """Where an imported version comes from."""
+    if origin is None:
+        return []
+    pairs: list[tuple[str, object]] = [
+        ("imported from", f"{origin['reference']} of {origin['registry']}"),
+        ("its id there", origin["id"]),
+        ("its digest there", origin["digest"]),
+        ("signed there by", origin["key"] or "nobody"),
+        ("vouched for by", origin["vouched_by"]),
+        ("imported", f"{time_text(origin['imported_at'])} by {origin['imported_by']}"),
+    ]
+    return ["", fields(pairs)]
 
 
 def version_facts(version: Version) -> list[tuple[str, object]]:
@@ -95,7 +122,13 @@ def version_facts(version: Version) -> list[tuple[str, object]]:
         ("made", f"{time_text(version['created_at'])} by {version['created_by']}"),
         ("job", version["job"]),
         ("notes", version["notes"]),
+        ("pinned", _pin_text(version.get("pin"))),
+        ("deleted", deletion_text(version.get("deletion"))),
     ]
+
+
+def _pin_text(pin: Any) -> str:
+    return f"since {time_text(pin['at'])} by {pin['by']}{why_text(pin)}" if pin else ""
 
 
 def _sections(version: Version) -> list[RenderableType]:

@@ -71,7 +71,7 @@ def test_a_sealed_versions_page_shows_its_parts_and_offers_no_change(pages: Clie
     assert pages.post(f"/admin/catalog/version/{version.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
-def act(pages: Client, action: str, *rows: Version | Alias) -> str:
+def act(pages: Client, action: str, *rows: Version | Alias | Repository) -> str:
     """Run an action on rows of one table; answers the page that follows."""
     body = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
     table = rows[0]._meta.model_name
@@ -120,3 +120,17 @@ def test_visibility_is_changed_through_the_service(pages: Client, team: Team, vi
     assert repository.visibility == visibility
     event = AuditEvent.objects.get(action="repository.updated")
     assert (event.actor, event.details["visibility"]["after"]) == ("root", visibility)
+
+
+def test_versions_and_models_are_deleted_restored_and_pinned_through_actions(
+    pages: Client, model: Repository, sealed: Version
+) -> None:
+    assert f"Now pinned: {sealed}." in act(pages, "pin", sealed)
+    assert "Unpin it first" in act(pages, "discard", sealed)
+    assert f"Now not pinned: {sealed}." in act(pages, "unpin", sealed)
+    assert f"Now deleted: {sealed}." in act(pages, "discard", sealed)
+    assert str(sealed) in pages.get("/admin/catalog/version/?deleted=yes").content.decode()
+    assert str(sealed) not in pages.get("/admin/catalog/version/?deleted=no").content.decode()
+    assert f"Now restored: {sealed}." in act(pages, "restore", sealed)
+    assert f"Now deleted: {model}." in act(pages, "discard", model)
+    assert f"Now restored: {model}." in act(pages, "restore", model)

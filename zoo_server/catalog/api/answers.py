@@ -13,6 +13,24 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class DeletionAnswer(_Answer):
+    """Who deleted it, when and why; it can be restored until then, unless it is a ``tombstone``: its files are gone."""
+
+    by: str
+    at: datetime
+    reason: str
+    restorable_until: datetime
+    tombstone: bool
+
+
+class PinAnswer(_Answer):
+    """Who wants it kept, since when and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
 class RepositoryAnswer(_Answer):
     """A model or data set.  ``latest``: the number of its newest usable version."""
 
@@ -34,6 +52,7 @@ class RepositoryAnswer(_Answer):
     updated_at: datetime
     latest: int | None
     aliases: dict[str, int]
+    deletion: DeletionAnswer | None
 
 
 class MirrorAnswer(_Answer):
@@ -182,6 +201,8 @@ class VersionAnswer(_Answer):
     metrics: list[MetricAnswer]
     aliases: list[str]
     state_changes: list[StateChangeAnswer]
+    pin: PinAnswer | None
+    deletion: DeletionAnswer | None
 
 
 class HolderAnswer(_Answer):
@@ -197,13 +218,17 @@ class HolderAnswer(_Answer):
 
 
 class NodeAnswer(_Answer):
-    """A version of the family, an external parent (``external_uri``) or one that the caller may not see."""
+    """A version of the family, an external parent (``external_uri``) or one that the caller may not see.
+
+    ``deleted``: ``restorable`` or ``tombstone``.
+    """
 
     id: str
     reference: str | None
     kind: str | None
     state: str | None
     operation: str | None
+    deleted: str | None = None
     external_uri: str | None = None
 
 

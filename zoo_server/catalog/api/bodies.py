@@ -136,6 +136,12 @@ class StateComment(_Body):
     comment: str = ""
 
 
+class Reason(_Body):
+    """Why it is deleted, or kept."""
+
+    reason: str = ""
+
+
 class AliasTarget(_Body):
     """The number of the version that an alias shall point to."""
 
@@ -159,6 +165,7 @@ class RepositoryQuery(PageQuery):
     state = serializers.ChoiceField(choices_of(VersionState), required=False)
     alias = serializers.CharField(required=False)
     format = serializers.CharField(required=False)
+    deleted = serializers.BooleanField(required=False, help_text="The deleted ones instead of the others.")
     sort = serializers.CharField(
         required=False,
         help_text="-created_at (default), created_at, name, -name, metric:NAME, -metric:NAME, relevance (with search).",
@@ -169,6 +176,7 @@ class VersionQuery(PageQuery):
     """Filters of a list of versions."""
 
     state = serializers.ChoiceField(choices_of(VersionState), required=False)
+    deleted = serializers.BooleanField(required=False, help_text="The deleted ones instead of the others.")
 
 
 class MetricQuery(PageQuery):

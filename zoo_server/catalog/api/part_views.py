@@ -65,8 +65,14 @@ class FileDetail(KindView):
     def get(self, request: Request, path: str, **_: str) -> HttpResponseBase:
         """Download it.  Range and conditional requests are answered; 410 when the version was withdrawn."""
         version = self.version()
+        address = f"/api/v1/{self.kind.value}s/{version.repository}/versions/{version.number}"
+        if hasattr(version, "deletion"):
+            raise Gone(
+                f"{version} was deleted: its files are not served any more.",
+                hint=f"GET {address} tells when and why; POST {address}/restore takes it back while there is time.",
+                facts={"deleted": "tombstone" if version.deletion.buried_at else "restorable"},
+            )
         if version.state == VersionState.WITHDRAWN:
-            address = f"/api/v1/{self.kind.value}s/{version.repository}/versions/{version.number}"
             raise Gone(
                 f"{version} was withdrawn: its files are not served any more.",
                 hint=f"GET {address} tells when and why, GET {address}/lineage what came from it.",

@@ -15,12 +15,14 @@ from zoo_server.catalog.api.answers import (
     AliasAnswer,
     AliasMoveAnswer,
     ArtifactAnswer,
+    DeletionAnswer,
     FileAnswer,
     HolderAnswer,
     InspectionAnswer,
     MetricAnswer,
     MirrorAnswer,
     ParentAnswer,
+    PinAnswer,
     RepositoryAnswer,
     StateChangeAnswer,
     StepAnswer,
@@ -69,7 +71,26 @@ def describe_repository(repository: Repository) -> RepositoryAnswer:
         updated_at=repository.updated_at,
         latest=repository.latest,  # type: ignore[attr-defined]
         aliases={alias.name: alias.version.number for alias in repository.aliases.all()},
+        deletion=_describe_deletion(repository),
     )
+
+
+def _describe_deletion(subject: Repository | Version) -> DeletionAnswer | None:
+    deletion = getattr(subject, "deletion", None)
+    if deletion is None:
+        return None
+    return DeletionAnswer(
+        by=_author(deletion.deleted_by),
+        at=deletion.deleted_at,
+        reason=deletion.reason,
+        restorable_until=deletion.restorable_until,
+        tombstone=deletion.buried_at is not None,
+    )
+
+
+def _describe_pin(version: Version) -> PinAnswer | None:
+    pin = getattr(version, "pin", None)
+    return PinAnswer(by=_author(pin.pinned_by), at=pin.pinned_at, reason=pin.reason) if pin else None
 
 
 def describe_file(file: VersionFile, *, with_facts: bool = True) -> FileAnswer:
@@ -246,6 +267,8 @@ def describe_version(version: Version) -> VersionAnswer:
             )
             for change in version.state_changes.all()
         ],
+        pin=_describe_pin(version),
+        deletion=_describe_deletion(version),
     )
 
 

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from django.urls import URLPattern, path
 
 from zoo_sdk.vocabulary import RepositoryKind
-from zoo_server.catalog.api import catalogue_views, part_views, reports, repository_views, version_views
+from zoo_server.catalog.api import (
+    catalogue_views,
+    keeping_views,
+    part_views,
+    reports,
+    repository_views,
+    version_views,
+)
 from zoo_server.catalog.api.comparison import ComparisonView
 from zoo_server.catalog.api.leaderboard import LeaderboardView
 from zoo_server.catalog.api.routes import KindView
@@ -13,6 +20,8 @@ from zoo_server.catalog.api.routes import KindView
 ROUTES: tuple[tuple[str, type[KindView], str], ...] = (
     ("", repository_views.RepositoryList, "list"),
     ("/<str:team>/<str:name>", repository_views.RepositoryDetail, "detail"),
+    ("/<str:team>/<str:name>/delete", keeping_views.DeleteRepository, "delete"),
+    ("/<str:team>/<str:name>/restore", keeping_views.RestoreRepository, "restore"),
     ("/<str:team>/<str:name>/aliases", repository_views.AliasList, "aliases"),
     ("/<str:team>/<str:name>/aliases/<str:alias>", repository_views.AliasDetail, "alias"),
     ("/<str:team>/<str:name>/aliases/<str:alias>/history", repository_views.AliasHistory, "alias-history"),
@@ -22,6 +31,9 @@ ROUTES: tuple[tuple[str, type[KindView], str], ...] = (
     ("/<str:team>/<str:name>/versions/<str:ref>/approve", version_views.Approve, "approve"),
     ("/<str:team>/<str:name>/versions/<str:ref>/deprecate", version_views.Deprecate, "deprecate"),
     ("/<str:team>/<str:name>/versions/<str:ref>/withdraw", version_views.Withdraw, "withdraw"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/delete", keeping_views.DeleteVersion, "delete-version"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/restore", keeping_views.RestoreVersion, "restore-version"),
+    ("/<str:team>/<str:name>/versions/<str:ref>/pin", keeping_views.PinVersion, "pin"),
     ("/<str:team>/<str:name>/versions/<str:ref>/files", part_views.FileList, "files"),
     ("/<str:team>/<str:name>/versions/<str:ref>/files/<path:path>", part_views.FileDetail, "file"),
     ("/<str:team>/<str:name>/versions/<str:ref>/inspection/<path:path>", part_views.FileInspection, "inspection"),

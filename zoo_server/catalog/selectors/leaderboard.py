@@ -10,8 +10,9 @@ from django.db.models.functions import Coalesce
 
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_sdk.measures import find_measure
-from zoo_sdk.vocabulary import MetricSource, RepositoryKind, VersionState
+from zoo_sdk.vocabulary import MetricSource, RepositoryKind
 from zoo_server.catalog.models import Metric, Version, VersionFile
+from zoo_server.catalog.selectors.usable import usable
 from zoo_server.catalog.selectors.versions import metric_details
 from zoo_server.catalog.selectors.visibility import visible_versions
 from zoo_server.rest.pagination import Order, Page, keyset_page
@@ -66,7 +67,7 @@ def leaderboard(*, principal: Principal, query: LeaderboardQuery, cursor: str | 
     rows = visible_versions(principal=principal).filter(
         repository__kind=RepositoryKind.MODEL, repository__task=query.task
     )
-    rows = rows.exclude(state__in=[VersionState.DRAFT, VersionState.WITHDRAWN])
+    rows = usable(rows)
     if query.team:
         rows = rows.filter(repository__team__name=query.team)
     if query.catalogue:

@@ -66,6 +66,10 @@ SELECT 'node', family.depth, jsonb_build_object(
     'operation', CASE WHEN visible.id IS NOT NULL THEN (
         SELECT nullif(step.operation, '') FROM catalog_strategystep AS step
         WHERE step.version_id = family.id ORDER BY step.position DESC LIMIT 1
+    ) END,
+    'deleted', CASE WHEN visible.id IS NOT NULL THEN (
+        SELECT CASE WHEN deletion.buried_at IS NULL THEN 'restorable' ELSE 'tombstone' END
+        FROM catalog_deletion AS deletion WHERE deletion.version_id = family.id
     ) END)
 FROM family
 JOIN catalog_version AS version ON version.id = family.id

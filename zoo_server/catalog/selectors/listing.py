@@ -9,14 +9,14 @@ from django.db.models.functions import Cast
 
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_sdk.measures import find_measure
-from zoo_sdk.vocabulary import RepositoryKind, VersionState
+from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.catalog.models import Alias, Metric, Repository, Version, VersionFile
+from zoo_server.catalog.selectors.usable import UNUSABLE, usable
 from zoo_server.catalog.selectors.versions import version_details
 from zoo_server.catalog.selectors.visibility import visible_repositories, visible_versions
 from zoo_server.rest.pagination import Order, Page, keyset_page
 from zoo_server.rest.principals import Principal
 
-UNUSABLE = (VersionState.DRAFT, VersionState.WITHDRAWN)
 SORTS = ("-created_at", "created_at", "name", "-name", "relevance")
 MAX_SEARCH_WORDS = 20
 
@@ -26,7 +26,7 @@ class RepositoryFilter:
     """What a list of repositories is narrowed to.
 
     ``state``, ``alias`` and ``format`` speak of one and the same version.  Without ``state`` it must be usable: neither
-    draft nor withdrawn.
+    draft nor withdrawn nor deleted.  ``deleted``: those that are deleted, instead of the others.
     """
 
     team: str | None = None
@@ -39,6 +39,7 @@ class RepositoryFilter:
     state: str | None = None
     alias: str | None = None
     format: str | None = None
+    deleted: bool = False
 
 
 def list_repositories(
@@ -68,19 +69,25 @@ def get_repository_details(repository: Repository) -> Repository:
 
 def described(rows: QuerySet[Repository]) -> QuerySet[Repository]:
     """``rows`` with the newest usable version's number as ``latest``, and their aliases."""
-    newest = Version.objects.filter(repository=OuterRef("pk")).exclude(state__in=UNUSABLE).order_by("-number")
+    newest = usable(Version.objects.filter(repository=OuterRef("pk"))).order_by("-number")
     return (
         rows.annotate(latest=Subquery(newest.values("number")[:1]))
-        .select_related("team", "created_by")
+        .select_related("team", "created_by", "deletion__deleted_by")
         .prefetch_related(Prefetch("aliases", Alias.objects.select_related("version").order_by("name")))
     )
 
 
 def list_versions(
-    *, principal: Principal, repository: Repository, state: str | None = None, cursor: str | None, limit: int
+    *,
+    principal: Principal,
+    repository: Repository,
+    state: str | None = None,
+    deleted: bool = False,
+    cursor: str | None,
+    limit: int,
 ) -> Page[Version]:
-    """The versions of a repository that the caller may see, highest number first."""
-    rows = visible_versions(principal=principal).filter(repository=repository)
+    """The versions of a repository that the caller may see, highest number first; the deleted ones on request only."""
+    rows = visible_versions(principal=principal).filter(repository=repository, deletion__isnull=not deleted)
     if state:
         rows = rows.filter(state=state)
     rows = version_details(rows, principal=principal)
@@ -96,6 +103,7 @@ def versions_with_digest(*, principal: Principal, sha256: str, cursor: str | Non
 
 
 def _narrowed(rows: QuerySet[Repository], principal: Principal, wanted: RepositoryFilter) -> QuerySet[Repository]:
+    rows = rows.filter(deletion__isnull=not wanted.deleted)
     equal = {"team__name": wanted.team} | {
         name: getattr(wanted, name) for name in ("task", "licence", "architecture", "visibility")
     }
@@ -106,7 +114,7 @@ def _narrowed(rows: QuerySet[Repository], principal: Principal, wanted: Reposito
         rows = rows.filter(search=_query(wanted.search))
     if wanted.state or wanted.alias or wanted.format:
         versions = visible_versions(principal=principal).filter(repository=OuterRef("pk"))
-        versions = versions.filter(state=wanted.state) if wanted.state else versions.exclude(state__in=UNUSABLE)
+        versions = versions.filter(state=wanted.state, deletion=None) if wanted.state else usable(versions)
         if wanted.alias:
             versions = versions.filter(aliases__name=wanted.alias)
         if wanted.format:
@@ -145,5 +153,6 @@ def _sorted(rows: QuerySet[Repository], sort: str, search: str | None) -> tuple[
 def _best_value(name: str) -> QuerySet[Metric, float]:
     """One correlated subquery, so that sorting costs no query per repository."""
     best = Min if find_measure(name).direction == "lower" else Max
-    metrics = Metric.objects.filter(name=name, version__repository=OuterRef("pk")).exclude(version__state__in=UNUSABLE)
+    metrics = Metric.objects.filter(name=name, version__repository=OuterRef("pk"), version__deletion=None)
+    metrics = metrics.exclude(version__state__in=UNUSABLE)
     return metrics.order_by().values("version__repository").annotate(best=best("value")).values_list("best", flat=True)

@@ -6,13 +6,12 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from zoo_sdk.errors import NotFound
 from zoo_sdk.names import Reference
-from zoo_sdk.vocabulary import RepositoryKind, VersionState
+from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.catalog.models import Alias, Version
+from zoo_server.catalog.selectors.usable import UNUSABLE, usable
 from zoo_server.catalog.selectors.versions import LATEST, MAX_NUMBER_DIGITS
 from zoo_server.catalog.selectors.visibility import visible_versions
 from zoo_server.rest.principals import Principal
-
-UNUSABLE = (VersionState.DRAFT, VersionState.WITHDRAWN)
 
 
 def resolve_versions(
@@ -37,7 +36,9 @@ def resolve_versions(
         wanted |= _condition(reference)
     visible = visible_versions(principal=principal).filter(wanted, repository__kind=kind)
     rows = (details if details is not None else Version.objects.all()).filter(pk__in=visible.values("pk"))
-    rows = rows.select_related("repository__team").prefetch_related(Prefetch("aliases", Alias.objects.order_by("name")))
+    rows = rows.select_related("repository__team", "deletion").prefetch_related(
+        Prefetch("aliases", Alias.objects.order_by("name"))
+    )
     found = list(rows)
     return list(dict.fromkeys(_chosen(reference, found) for reference in parsed))
 
@@ -47,7 +48,7 @@ def _condition(reference: Reference) -> Q:
     selector = reference.selector or LATEST
     if selector == LATEST:
         newer = Version.objects.filter(repository=OuterRef("repository"), number__gt=OuterRef("number"))
-        return place & ~Q(state__in=UNUSABLE) & ~Q(Exists(newer.exclude(state__in=UNUSABLE)))
+        return place & Q(deletion=None) & ~Q(state__in=UNUSABLE) & ~Q(Exists(usable(newer)))
     if reference.number is not None:
         return place & Q(number=reference.number if len(selector) <= MAX_NUMBER_DIGITS else -1)
     alias = Alias.objects.filter(version=OuterRef("pk"), repository=OuterRef("repository"), name=selector)
@@ -58,7 +59,8 @@ def _chosen(reference: Reference, rows: Sequence[Version]) -> Version:
     own = [row for row in rows if (row.repository.team.name, row.repository.name) == (reference.team, reference.name)]
     selector = reference.selector or LATEST
     if selector == LATEST:
-        fitting = sorted((row for row in own if row.state not in UNUSABLE), key=lambda row: row.number)[-1:]
+        fitting = [row for row in own if row.state not in UNUSABLE and not hasattr(row, "deletion")]
+        fitting = sorted(fitting, key=lambda row: row.number)[-1:]
     elif reference.number is not None:
         fitting = [row for row in own if row.number == reference.number]
     else:

@@ -5,7 +5,7 @@ from django.db.models import F, Func, JSONField, Prefetch, QuerySet
 from zoo_sdk.errors import NotFound
 from zoo_sdk.measures import find_measure
 from zoo_sdk.names import Reference
-from zoo_sdk.vocabulary import RepositoryKind, VersionState
+from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.catalog.models import (
     Alias,
     Artifact,
@@ -16,6 +16,7 @@ from zoo_server.catalog.models import (
     Version,
     VersionFile,
 )
+from zoo_server.catalog.selectors.usable import usable
 from zoo_server.catalog.selectors.visibility import get_repository, visible_versions
 from zoo_server.rest.pagination import Order, Page, keyset_page
 from zoo_server.rest.principals import Principal
@@ -27,8 +28,9 @@ MAX_NUMBER_DIGITS = 9
 def resolve_version(*, principal: Principal, reference: str | Reference, kind: RepositoryKind) -> Version:
     """The version that a reference means: its number, its alias, or (none, ``latest``) the newest usable one.
 
-    The newest is the sealed, not withdrawn version with the highest number.  A number finds a withdrawn version too:
-    what may be done with it is the caller's decision.  Raises :class:`NotFound`, also for what the caller may not see.
+    The newest is the usable version with the highest number.  A number finds a withdrawn or deleted version too: what
+    may be done with it is the caller's decision, and ``version.deletion`` needs no query.  Raises :class:`NotFound`,
+    also for what the caller may not see.
     """
     parsed = Reference.parse(reference) if isinstance(reference, str) else reference
     repository = get_repository(principal=principal, kind=kind, team=parsed.team, name=parsed.name)
@@ -37,10 +39,10 @@ def resolve_version(*, principal: Principal, reference: str | Reference, kind: R
 
 def version_of(*, principal: Principal, repository: Repository, selector: str | None) -> Version:
     """The version of a repository by number, alias (with or without ``@``) or, for None and ``latest``, the newest."""
-    rows = visible_versions(principal=principal).filter(repository=repository)
+    rows = visible_versions(principal=principal).filter(repository=repository).select_related("deletion")
     text = (selector or LATEST).removeprefix("@")
     if text == LATEST:
-        found = rows.exclude(state__in=[VersionState.DRAFT, VersionState.WITHDRAWN]).order_by("-number").first()
+        found = usable(rows).order_by("-number").first()
         if found is None:
             raise NotFound(f"{repository} has no sealed version that you may see.", hint="Name a draft by its number.")
         return found
@@ -65,7 +67,8 @@ def version_details(versions: QuerySet[Version], *, principal: Principal) -> Que
     seen = Version.objects.filter(pk__in=visible_versions(principal=principal).values("pk"))
     seen = seen.select_related("repository__team")
     files = with_short_facts(VersionFile.objects.select_related("mirror__upload"))
-    return versions.select_related("repository__team", "created_by").prefetch_related(
+    kept = ("deletion__deleted_by", "pin__pinned_by")
+    return versions.select_related("repository__team", "created_by", *kept).prefetch_related(
         Prefetch("files", files),
         Prefetch("artifacts", Artifact.objects.prefetch_related(Prefetch("files", files))),
         "strategy",

@@ -10,6 +10,7 @@ from zoo_sdk.vocabulary import Scope, VersionState
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.models import Alias, AliasMove, Repository, Version
 from zoo_server.catalog.services.authorisation import locked_version, require
+from zoo_server.catalog.services.deletions import refuse_deleted
 from zoo_server.rest.principals import Principal
 
 RESERVED_ALIAS = "latest"
@@ -20,7 +21,7 @@ def set_alias(*, principal: Principal, version: Version, name: str) -> Alias:
 
     Raises:
         InvalidInput: the name is all digits, ``latest`` or malformed.
-        Conflict: the version is a draft or withdrawn.
+        Conflict: the version is a draft, withdrawn or deleted.
 
     """
     repository = version.repository
@@ -29,6 +30,7 @@ def set_alias(*, principal: Principal, version: Version, name: str) -> Alias:
     with transaction.atomic():
         Repository.objects.select_for_update(no_key=True).get(pk=repository.pk)
         version = locked_version(version)
+        refuse_deleted(version)
         if version.state in {VersionState.DRAFT, VersionState.WITHDRAWN}:
             raise Conflict(
                 f"{version} is {version.state}: an alias can only point to a sealed version that is not withdrawn.",

@@ -34,7 +34,8 @@ def locked_version(version: Version) -> Version:
 
     The lock is FOR NO KEY UPDATE: rows that merely refer to the version (a child's lineage) need not wait for it.
     """
-    rows = Version.objects.select_for_update(no_key=True, of=("self",)).select_related("repository__team", "created_by")
+    rows = Version.objects.select_for_update(no_key=True, of=("self",))
+    rows = rows.select_related("repository__team", "created_by", "deletion")
     found = rows.filter(pk=version.pk).first()
     if found is None:
         raise NotFound(f"{version} was deleted.")
@@ -51,4 +52,6 @@ def locked_draft(*, principal: Principal, version: Version) -> Version:
             hint="Make a new version.",
             facts={"state": draft.state},
         )
+    if hasattr(draft, "deletion"):
+        raise Conflict(f"{draft} was deleted with its {draft.repository.kind}.", hint="Restore it: `zoo restore`.")
     return draft

@@ -61,7 +61,7 @@ def request_mirrors(
     if principal.user_id is None:
         raise PermissionDenied("Mirroring needs somebody on whose behalf it is done.", hint="Sign in first.")
     wanted = remote_files(principal=principal).filter(version__repository__team=team)
-    wanted = wanted.exclude(version__state=VersionState.WITHDRAWN)
+    wanted = wanted.exclude(version__state=VersionState.WITHDRAWN).filter(version__deletion=None)
     if models:
         chosen = Q()
         for name in models:

@@ -15,6 +15,7 @@ from zoo_server.catalog.cards import parse_card
 from zoo_server.catalog.descriptions import RepositoryDescription, RepositoryFields
 from zoo_server.catalog.models import Repository
 from zoo_server.catalog.services.authorisation import require
+from zoo_server.catalog.services.deletions import refuse_deleted_repository
 from zoo_server.rest.principals import Principal
 
 
@@ -49,7 +50,8 @@ def create_repository(
                 repository.save(force_insert=True)
         except IntegrityError as error:
             raise Conflict(
-                f"There is already a {kind} named {repository}.", hint="Add a version to it, or choose another name."
+                f"There is already a {kind} named {repository}.",
+                hint="Add a version to it (`zoo restore` first, if it was deleted), or choose another name.",
             ) from error
         record_event(
             actor=principal,
@@ -70,6 +72,7 @@ def update_repository(
     with transaction.atomic():
         current = Repository.objects.select_for_update(no_key=True, of=("self",)).select_related("team")
         repository = current.get(pk=repository.pk)
+        refuse_deleted_repository(repository)
         before = {name: getattr(repository, name) for name in RepositoryDescription.model_fields}
         _describe(repository, given)
         changed = {

@@ -12,6 +12,7 @@ from zoo_server.audit.services import record_event
 from zoo_server.catalog.manifest import manifest_digest, manifest_of
 from zoo_server.catalog.models import ARROWS, StateChange, Version
 from zoo_server.catalog.services.authorisation import locked_version, require, require_for_draft
+from zoo_server.catalog.services.deletions import refuse_deleted
 from zoo_server.catalog.services.listeners import tell_sealed
 from zoo_server.rest.principals import Principal
 
@@ -83,6 +84,7 @@ def withdraw_version(*, principal: Principal, version: Version, comment: str = "
 def _expect(version: Version, after: VersionState) -> Version:
     """The version, locked, if an arrow leads from its state to ``after``; else a conflict that names the state."""
     current = locked_version(version)
+    refuse_deleted(current)
     if after not in ARROWS[VersionState(current.state)]:
         sources = [str(before) for before, targets in ARROWS.items() if after in targets]
         raise Conflict(

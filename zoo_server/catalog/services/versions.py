@@ -13,6 +13,7 @@ from zoo_sdk.vocabulary import RepositoryKind, Scope
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.models import Repository, Version
 from zoo_server.catalog.services.authorisation import locked_draft, require
+from zoo_server.catalog.services.deletions import refuse_deleted_repository
 from zoo_server.rest.principals import Principal
 
 MAX_NOTES = 20_000
@@ -29,12 +30,13 @@ def create_version(
     """A new draft with the next number.
 
     The number is taken under the repository's row lock, so concurrent calls get different ones and a rolled back call
-    leaves no gap.
+    leaves no gap.  Raises :class:`Conflict` when the repository is deleted.
     """
     require(principal=principal, repository=repository, scope=Scope.ADD)
     _check(repository, notes, dataset)
     with transaction.atomic():
         Repository.objects.filter(pk=repository.pk).update(last_number=F("last_number") + 1)
+        refuse_deleted_repository(repository)
         number = Repository.objects.values_list("last_number", flat=True).get(pk=repository.pk)
         version = Version.objects.create(
             repository=repository,

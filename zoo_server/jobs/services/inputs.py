@@ -94,6 +94,8 @@ def _choose(principal: Principal, port: Port, position: int, item: InputRequest)
         raise _Refused(str(error), "team/name@3 or team/name@alias") from error
     if version.state == VersionState.WITHDRAWN:
         raise _Refused(f"{version} is withdrawn", "a version that is not withdrawn")
+    if hasattr(version, "deletion"):
+        raise _Refused(f"{version} is deleted", "a version that is not deleted")
     if version.state == VersionState.DRAFT:
         raise _Refused(f"{version} is a draft", "a sealed version: seal it first")
     if port.measured and Scope.WRITE not in team_scopes(principal=principal, team=version.repository.team):

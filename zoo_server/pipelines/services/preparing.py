@@ -120,6 +120,8 @@ def _pinned(
         else:
             if version.state in {VersionState.DRAFT, VersionState.WITHDRAWN}:
                 faults.add(key, f"{version} is {version.state}", text, "a sealed version that is not withdrawn")
+            elif hasattr(version, "deletion"):
+                faults.add(key, f"{version} is deleted", text, "a version that is not deleted")
             found[name] = PinnedInput(version, reference.path or "")
     return found
 
