@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_sdk.errors import InvalidInput
+from zoo_torch.importing.efficientnet_names import timm_names
 from zoo_torch.importing.params import ImportWeightsParams
 from zoo_torch.networks.architectures import Architecture, classifier_prefixes
 
@@ -63,7 +64,7 @@ def map_weights(state: State, name: str, params: ImportWeightsParams, source: st
     """Find each weight of the architecture ``name`` in a checkpoint; classes and channels are read from its shapes.
 
     Names are changed as little as possible: as they are, then without a common beginning (``backbone.``), then by
-    timm's own rules for checkpoints of that architecture's authors.
+    timm's own rules for checkpoints of that architecture's authors, then by those of packages with other names.
 
     Raises:
         UnknownName, InvalidInput: there is no such architecture, or its first or last layer is not in the checkpoint.
@@ -121,6 +122,14 @@ def _candidates(given: _Candidate, pattern: nn.Module) -> Iterator[_Candidate]:
                 (*given.rules, f"{prefix!r} was taken off"),
             )
     yield from _by_timm(given, pattern)
+    renamed = timm_names(given.state, pattern.state_dict())
+    if renamed:
+        names = {renamed.get(key, key): key for key in given.state}
+        yield _Candidate(
+            {new: given.state[old] for new, old in names.items()},
+            {new: given.origins[old] for new, old in names.items()},
+            (*given.rules, "names of efficientnet-pytorch became timm's"),
+        )
 
 
 def _common_beginnings(state: State) -> list[str]:
