@@ -51,15 +51,60 @@ class Teams:
         self._api.send("DELETE", path_of("teams", team, "members", username))
 
 
+class Services:
+    """``client.services``: the service accounts of a team, and their tokens."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def iterate(self, team: str) -> Iterator[Answer]:
+        """All of a team, with their roles."""
+        return self._api.pages(path_of("teams", team, "services"))
+
+    def create(self, team: str, name: str, role: str) -> Answer:
+        """Make one; needs an admin of the team."""
+        return cast("Answer", self._api.post(path_of("teams", team, "services"), {"name": name, "role": role}))
+
+    def delete(self, team: str, name: str) -> None:
+        """End one with its tokens."""
+        self._api.send("DELETE", path_of("teams", team, "services", name))
+
+    def tokens(self, team: str, name: str) -> Iterator[Answer]:
+        """Its tokens, without their secrets."""
+        return self._api.pages(path_of("teams", team, "services", name, "tokens"))
+
+    def create_token(
+        self, team: str, service: str, name: str, scopes: Sequence[str], *, expires_in_days: int | None = None
+    ) -> Answer:
+        """A new token of a service account; its secret is in ``token``, this once."""
+        body = {"name": name, "scopes": list(scopes), **_given({"expires_in_days": expires_in_days})}
+        return cast("Answer", self._api.post(path_of("teams", team, "services", service, "tokens"), body))
+
+
+class WebSessions:
+    """``client.sessions``: the browsers in which one is signed in."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def iterate(self, user: str | None = None) -> Iterator[Answer]:
+        """All of the caller, or for administrators of ``user``."""
+        return self._api.pages("sessions", _given({"user": user}))
+
+    def end(self, session_id: str) -> None:
+        """Sign a browser out."""
+        self._api.send("DELETE", path_of("sessions", session_id))
+
+
 class Tokens:
     """``client.tokens``: the caller's own tokens."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def iterate(self) -> Iterator[Answer]:
-        """All of them, without their secrets."""
-        return self._api.pages("tokens")
+    def iterate(self, user: str | None = None) -> Iterator[Answer]:
+        """All of the caller, or for administrators of ``user``, without their secrets."""
+        return self._api.pages("tokens", _given({"user": user}))
 
     def create(self, name: str, scopes: Sequence[str], *, expires_in_days: int | None = None) -> Answer:
         """A new token; its secret is in ``token``, this once."""

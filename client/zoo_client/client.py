@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from zoo_client.accounts import Accounts, Teams, Tokens, Users
+from zoo_client.accounts import Accounts, Services, Teams, Tokens, Users, WebSessions
 from zoo_client.api import Api
 from zoo_client.audit import Audit
 from zoo_client.catalogues import Catalogues
@@ -67,6 +67,8 @@ class Client:
         self.accounts = Accounts(self.api)
         self.teams = Teams(self.api)
         self.tokens = Tokens(self.api)
+        self.services = Services(self.api)
+        self.sessions = WebSessions(self.api)
         self.users = Users(self.api)
 
     def close(self) -> None:

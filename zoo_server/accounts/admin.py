@@ -5,8 +5,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from zoo_server.accounts.authentication import principal_of_user
-from zoo_server.accounts.models import Membership, Team, Token, User
+from zoo_server.accounts.models import Membership, Team, Token, User, WebSession
 from zoo_server.accounts.services import revoke_token
+from zoo_server.accounts.sessions import end_session
 from zoo_server.audit.admin import ReadOnlyAdmin
 
 admin.site.login_template = "accounts/sign_in.html"
@@ -16,8 +17,9 @@ admin.site.login_template = "accounts/sign_in.html"
 class UserAdmin(ReadOnlyAdmin):
     """People and services."""
 
-    list_display = ("username", "is_service", "is_superuser", "is_active", "last_login")
+    list_display = ("username", "is_service", "home", "is_superuser", "is_active", "last_login")
     list_filter = ("is_service", "is_superuser", "is_active")
+    list_select_related = ("home",)
     search_fields = ("username",)
     ordering = ("username",)
     exclude = ("password",)
@@ -59,3 +61,22 @@ class TokenAdmin(ReadOnlyAdmin):
         principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
         for token in queryset.select_related("user"):
             revoke_token(principal=principal, token=token)
+
+
+@admin.register(WebSession)
+class WebSessionAdmin(ReadOnlyAdmin):
+    """Browsers in which somebody is signed in."""
+
+    list_display = ("user", "address", "agent", "created_at", "last_used_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "address")
+    ordering = ("-last_used_at",)
+    exclude = ("session_key",)
+    actions = ("end",)
+
+    @admin.action(description="Sign the selected browsers out")
+    def end(self, request: HttpRequest, queryset: QuerySet[WebSession]) -> None:
+        """End them at once."""
+        principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
+        for session in queryset.select_related("user"):
+            end_session(principal=principal, session=session)

@@ -10,5 +10,5 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        """Register the descriptions of our ways to sign in."""
-        from zoo_server.accounts import schema  # noqa: F401
+        """Register the descriptions of our ways to sign in, and hear of people who do."""
+        from zoo_server.accounts import schema, sessions  # noqa: F401

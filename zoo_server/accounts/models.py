@@ -3,6 +3,7 @@
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils import timezone
 
 from zoo_sdk.vocabulary import Scope, TeamRole
 from zoo_server.rest.choices import choices_of
@@ -10,10 +11,14 @@ from zoo_server.rest.identifiers import new_id
 
 
 class User(AbstractUser):
-    """A person or a service (a worker).  A superuser administers the whole server."""
+    """A person or a service (a worker).  A superuser administers the whole server.
+
+    ``home``: the team that a service account belongs to; its admins make and end the account and its tokens.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     is_service = models.BooleanField(default=False)
+    home = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, null=True, blank=True, related_name="services")
 
 
 class Team(models.Model):
@@ -64,3 +69,18 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint}…)"
+
+
+class WebSession(models.Model):
+    """A browser in which somebody signed in: what lists show of Django's session with the key ``session_key``."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="web_sessions")
+    session_key = models.CharField(max_length=40, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(default=timezone.now)
+    address = models.GenericIPAddressField(null=True, blank=True)
+    agent = models.CharField(max_length=200, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.user} from {self.address or 'somewhere'}"

@@ -7,8 +7,9 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from zoo_sdk.errors import NotFound
+from zoo_sdk.vocabulary import Scope
 from zoo_server.accounts.models import Membership, Token
-from zoo_server.accounts.permissions import administers_server
+from zoo_server.accounts.permissions import administers_server, own_teams_with, require_superuser
 from zoo_server.rest.principals import Principal
 
 TOKEN_PREFIX = "zoo_"  # noqa: S105  a prefix by which secret scanners know our tokens
@@ -37,18 +38,28 @@ def memberships_of(*, principal: Principal) -> list[Membership]:
     return list(rows.order_by("team__name"))
 
 
-def own_tokens(*, principal: Principal) -> QuerySet[Token]:
-    """The caller's tokens that were not revoked."""
-    if principal.user_id is None:
-        return Token.objects.none()
-    return Token.objects.filter(user_id=principal.user_id, revoked_at=None)
+def live_tokens(*, principal: Principal, username: str | None = None) -> QuerySet[Token]:
+    """The tokens of the caller, or for superusers of somebody else, that were not revoked.
+
+    Raises:
+        PermissionDenied: ``username`` is given, and the caller is no superuser.
+
+    """
+    rows = Token.objects.select_related("user").filter(revoked_at=None)
+    if username is not None:
+        require_superuser(principal)
+        return rows.filter(user__username=username)
+    return rows.filter(user_id=principal.user_id) if principal.user_id else rows.none()
 
 
 def token_for(*, principal: Principal, token_id: UUID) -> Token:
-    """One of the caller's tokens (superusers: anybody's); raises :class:`NotFound` otherwise."""
+    """A token that the caller may end: its own, one of a service account of a team that it is an admin of, and for
+    superusers any; raises :class:`NotFound` otherwise.
+    """
     rows = Token.objects.select_related("user").filter(pk=token_id)
     if not administers_server(principal):
-        rows = rows.filter(user_id=principal.user_id) if principal.user_id else rows.none()
+        administered = own_teams_with(principal=principal, scope=Scope.ADMIN)
+        rows = rows.filter(Q(user_id=principal.user_id) | Q(user__home__in=administered))
     token = rows.first()
     if token is None:
         raise NotFound(f"You have no token {token_id}.", hint="See GET /api/v1/tokens.")

@@ -8,6 +8,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from zoo_sdk.errors import Conflict, InvalidInput, NotFound, PermissionDenied
@@ -89,13 +90,13 @@ def set_member(*, principal: Principal, team: Team, username: str, role: TeamRol
     """Make a user a member with that role, or change the role.  The caller has checked ``admin`` in the team.
 
     Raises:
-        NotFound: there is no such user.
+        NotFound: there is no such user, or it is a service account of another team.
         Conflict: the team would be left without an admin.
 
     """
     with transaction.atomic():
         Team.objects.select_for_update().get(pk=team.pk)
-        user = User.objects.filter(username=username).first()
+        user = User.objects.filter(Q(home=None) | Q(home=team), username=username).first()
         if user is None:
             raise NotFound(f"There is no user {username!r}.", hint="A superuser can make one: POST /api/v1/users.")
         membership = Membership.objects.filter(team=team, user=user).first()
@@ -146,6 +147,13 @@ def create_token(
     user = User.objects.filter(pk=principal.user_id).first() if principal.user_id else None
     if user is None:
         raise PermissionDenied("Tokens belong to users, and the caller is nobody.", hint="Sign in first.")
+    require_scopes(principal, wanted)
+    expires_at = end_of_token(principal, expires_in_days)
+    return issue_token(actor=principal, user=user, name=name, scopes=wanted, expires_at=expires_at)
+
+
+def require_scopes(principal: Principal, wanted: Iterable[Scope]) -> None:
+    """Raise :class:`PermissionDenied` unless the caller holds all that a token of its making shall get."""
     excess = [scope.value for scope in wanted if not principal.may(scope)]
     if excess:
         raise PermissionDenied(
@@ -153,11 +161,15 @@ def create_token(
             hint="See `zoo whoami` for your scopes.",
             facts={"scopes": excess},
         )
-    expires_at = timezone.now() + timedelta(days=expires_in_days) if expires_in_days else None
+
+
+def end_of_token(principal: Principal, days: int | None) -> datetime | None:
+    """When a token ends that the caller makes now: after ``days``, and not after the token that makes it."""
+    expires_at = timezone.now() + timedelta(days=days) if days else None
     maker = Token.objects.filter(pk=principal.token_id).first() if principal.token_id else None
     if maker and maker.expires_at:
-        expires_at = min(expires_at, maker.expires_at) if expires_at else maker.expires_at
-    return issue_token(actor=principal, user=user, name=name, scopes=wanted, expires_at=expires_at)
+        return min(expires_at, maker.expires_at) if expires_at else maker.expires_at
+    return expires_at
 
 
 def issue_token(
@@ -184,7 +196,7 @@ def issue_token(
 
 
 def revoke_token(*, principal: Principal, token: Token) -> None:
-    """End a token at once.  Idempotent.  The caller has checked that it is the principal's own, or is a superuser."""
+    """End a token at once.  Idempotent.  The caller has found it with ``token_for``."""
     with transaction.atomic():
         if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
             details = {"username": token.user.username}

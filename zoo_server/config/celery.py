@@ -74,6 +74,11 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"expires": 3600},
         },
+        "forget sessions whose time is over": {
+            "task": "zoo.accounts.forget_ended_sessions",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
         "forget idempotency keys": {
             "task": "zoo.jobs.forget_idempotency_keys",
             "schedule": 3600.0,

@@ -1,6 +1,6 @@
 """``zoo teams``, ``members``, ``tokens``, ``users``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,29 +80,26 @@ def members_remove(context: typer.Context, team: TeamArgument, user: UserArgumen
     session.note(f"{user} is no member of {team} any more.")
 
 
-@command(tokens, "list", "zoo tokens")
-def tokens_list(context: typer.Context) -> None:
+@command(tokens, "list", "zoo tokens", "zoo tokens --user ada")
+def tokens_list(
+    context: typer.Context,
+    *,
+    user: Annotated[str | None, typer.Option(help="Somebody else's; needs an administrator.")] = None,
+) -> None:
     """List your tokens (never their secrets)."""
     session = session_of(context)
     with session.client() as client:
-        rows = list(client.tokens.iterate())
+        rows = list(client.tokens.iterate(user))
+    session.show({"results": rows, "next": None}, lambda: table(*tokens_table(rows)))
+
+
+def tokens_table(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Columns and rows of a list of tokens."""
     columns = ("id", "name", "scopes", "expires", "last used")
-    session.show(
-        {"results": rows, "next": None},
-        lambda: table(
-            columns,
-            [
-                (
-                    row["id"],
-                    row["name"],
-                    row["scopes"],
-                    time_text(row.get("expires_at")),
-                    time_text(row.get("last_used_at")),
-                )
-                for row in rows
-            ],
-        ),
-    )
+    return columns, [
+        (row["id"], row["name"], row["scopes"], time_text(row.get("expires_at")), time_text(row.get("last_used_at")))
+        for row in rows
+    ]
 
 
 @command(
@@ -120,14 +117,20 @@ def tokens_create(
 ) -> None:
     """Create a token; its secret is printed once."""
     session = session_of(context)
-    known = [member.value for member in Scope]
-    for wanted in scope or ():
-        if wanted not in known:
-            raise UnknownName("scope", wanted, known)
+    scopes = known_scopes(scope)
     with session.client() as client:
-        made = client.tokens.create(name, scope or [Scope.READ.value], expires_in_days=days)
+        made = client.tokens.create(name, scopes, expires_in_days=days)
     session.show(made, str(made["token"]))
     session.note("Keep it safe: it is not shown again.")
+
+
+def known_scopes(wanted: list[str] | None) -> list[str]:
+    """The scopes that were asked for (none: ``read``); raises :class:`UnknownName` that names the nearest."""
+    known = [member.value for member in Scope]
+    for scope in wanted or ():
+        if scope not in known:
+            raise UnknownName("scope", scope, known)
+    return wanted or [Scope.READ.value]
 
 
 @command(tokens, "revoke", "zoo tokens revoke 0198f0c2-...")

@@ -66,6 +66,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "teams": Entry("administration:teams", "List and create teams.", ADMIN),
         "members": Entry("administration:members", "List, set and remove the members of a team.", ADMIN),
         "tokens": Entry("administration:tokens", "List, create and revoke your tokens.", ADMIN),
+        "services": Entry("people:services", "List, create and delete service accounts and their tokens.", ADMIN),
+        "sessions": Entry("people:sessions", "List the browsers you are signed in with; sign them out.", ADMIN),
         "users": Entry("administration:users", "List and create users.", ADMIN),
     }
 )

@@ -58,7 +58,8 @@ def _address(scene: Scene, route: Route) -> str:
         "attempt": 1,
         "pipeline_id": scene.pipeline,
         "sha256": DIGEST,
-        "name": "toy.train",
+        "name": "ci" if "teams/" in route.pattern else "toy.train",
+        "session_id": scene.session,
     }
     return "/" + re.sub(r"<\w+:(\w+)>", lambda match: str(values[match[1]]), route.pattern)
 
@@ -101,6 +102,8 @@ STATES = {
     "POST /versions/*/artifacts": "draft",
     "POST /versions/*/lineage": "draft",
     "POST /versions/*/strategy": "draft",
+    "POST /versions/*/delete": "plain",
+    "POST /versions/*/restore": "deleted",
 }
 """In which state the version is that a route is called about; others: a candidate."""
 
@@ -119,6 +122,11 @@ KIND_BODIES: dict[str, dict[str, Any]] = {
     "POST /versions/*/strategy": STRATEGY,
     "POST /versions/*/metrics": {"name": "top5", "value": 91.0},
     "POST /versions/*/attestations": {},
+    "POST /delete": {},
+    "POST /restore": {},
+    "POST /versions/*/delete": {},
+    "POST /versions/*/restore": {},
+    "POST /versions/*/pin": {},
 }
 
 RECIPE = {"recipe": CHAIN, "team": "vision", "inputs": {"data": "vision/private@1"}}
@@ -138,6 +146,8 @@ BODIES: dict[str, Any] = {
     "POST api/v1/teams": lambda *_: ("", {"name": "new"}),
     "PATCH api/v1/teams/<str:team>": lambda *_: ("", {"title": "Eyes"}),
     "PUT api/v1/teams/<str:team>/members/<str:username>": lambda *_: ("", {"role": "curator"}),
+    "POST api/v1/teams/<str:team>/services": lambda *_: ("", {"name": "new", "role": "reader"}),
+    "POST api/v1/teams/<str:team>/services/<str:name>/tokens": lambda *_: ("", {"name": "new", "scopes": ["read"]}),
     "POST api/v1/tokens": lambda *_: ("", {"name": "new", "scopes": ["read"]}),
     "POST api/v1/users": lambda *_: ("", {"username": "new"}),
     "POST api/v1/uploads": lambda *_: ("", {"team": "vision", "size": 4}),

@@ -14,7 +14,8 @@ from tests.zoo_server.jobs.scenes import Hands, make_hands, safetensors
 from tests.zoo_server.pipelines.examples import CHAIN
 from zoo_sdk.artifacts import ArtifactDescription, DatasetDescription
 from zoo_sdk.vocabulary import MetricSource, RepositoryKind, TeamRole, Visibility
-from zoo_server.accounts.models import Team, User
+from zoo_server.accounts.models import Team, User, WebSession
+from zoo_server.accounts.service_accounts import create_service
 from zoo_server.catalog import services
 from zoo_server.catalog.models import Version
 from zoo_server.catalog.services.reports import add_report
@@ -46,6 +47,7 @@ class Scene:
     versions: dict[str, int]
     report: dict[tuple[str, str], UUID]
     token: UUID
+    session: UUID
     upload: UUID
     running: str
     queued: str
@@ -55,7 +57,16 @@ class Scene:
     @property
     def hidden_names(self) -> dict[str, str]:
         """What only members may know of, and for each a name of the same length that nothing has."""
-        ids = [self.token, self.upload, self.running, self.queued, self.failed, self.pipeline, *self.report.values()]
+        ids = [
+            self.token,
+            self.session,
+            self.upload,
+            self.running,
+            self.queued,
+            self.failed,
+            self.pipeline,
+            *self.report.values(),
+        ]
         absent = {str(value): f"00000000-0000-7000-8000-{number:012}" for number, value in enumerate(ids)}
         return absent | {"vision": "nowher", "private": "absentx"}
 
@@ -94,15 +105,18 @@ def make_scene() -> Scene:
     assert step is not None
     assert hands.claim(str(step.job_id)).status_code == 200
     opened = admin.post("/api/v1/uploads", {"team": "vision", "size": 4}, format="json")
+    create_service(principal=owner, team=team, name="ci", role=TeamRole.READER)
+    browsers = {name: browser_of(users.get(name)) for name in ACTORS}
     return Scene(
         team=team,
         users=users,
         clients=clients,
-        browsers={name: browser_of(users.get(name)) for name in ACTORS},
+        browsers=browsers,
         hands=hands,
-        versions={"candidate": 1, "draft": 2, "approved": 3},
+        versions={"candidate": 1, "draft": 2, "approved": 3, "plain": 4, "deleted": 5},
         report=report,
         token=make_token(users["admin"])[0].pk,
+        session=WebSession.objects.get(user=users["admin"]).pk,
         upload=UUID(opened.json()["id"]),
         running=jobs[0],
         queued=jobs[1],
@@ -127,7 +141,7 @@ def upload_whole(client: APIClient, team: str, content: bytes) -> None:
 
 
 def make_repository(owner: Principal, team: Team, kind: RepositoryKind, visibility: Visibility) -> UUID:
-    """``vision/<visibility>``: version 1 a candidate with everything, 2 a draft, 3 approved; answers 1's report."""
+    """``vision/<visibility>``: version 1 a candidate with everything, 2 a draft, 3 approved, 4 plain, 5 deleted."""
     repository = services.create_repository(
         principal=owner, team=team, kind=kind, name=visibility.value, visibility=visibility, task="image-classification"
     )
@@ -139,6 +153,9 @@ def make_repository(owner: Principal, team: Team, kind: RepositoryKind, visibili
     make_version(owner, repository)
     third = services.seal_version(principal=owner, version=make_version(owner, repository))
     services.approve_version(principal=owner, version=third)
+    services.seal_version(principal=owner, version=make_version(owner, repository))
+    fifth = services.seal_version(principal=owner, version=make_version(owner, repository))
+    services.discard_version(principal=owner, version=fifth)
     return report.pk
 
 

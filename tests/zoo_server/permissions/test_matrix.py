@@ -37,6 +37,8 @@ NOT_SUCCEEDING = {
     "POST api/v1/uploads/<uuid:upload_id>/parts": "the store is a folder",
     "POST api/v1/uploads/<uuid:upload_id>/complete": "its bytes were not sent",
     "POST api/v1/pipelines/<uuid:pipeline_id>/retry": "it is running",
+    "POST api/v1/{models,datasets}/<str:team>/<str:name>/delete": "a version of it is approved",
+    "POST api/v1/{models,datasets}/<str:team>/<str:name>/restore": "it is not deleted",
     "POST api/v1/conversions": "no worker of the tests converts",
 }
 """Routes whose request cannot succeed, for whoever calls, and why."""

@@ -10,7 +10,8 @@ from zoo_sdk.vocabulary import Scope, TeamRole
 from zoo_server.accounts.models import Membership, Team, Token, User
 from zoo_server.accounts.services import LOGIN_LIFETIME_DAYS
 from zoo_server.rest.choices import choices_of
-from zoo_server.rest.serializers import StrictSerializer
+from zoo_server.rest.schema import page_of
+from zoo_server.rest.serializers import PageQuery, StrictSerializer
 
 LONGEST_LIFE_DAYS = 3650
 
@@ -47,17 +48,23 @@ class LoginSerializer(StrictSerializer):
 
 
 class TokenSerializer(serializers.ModelSerializer[Token]):
-    """A token without its secret."""
+    """A token without its secret; ``last_used_at`` to the minute."""
+
+    username = serializers.CharField(source="user.username", read_only=True)
 
     class Meta:
         model = Token
-        fields = ("id", "name", "hint", "scopes", "created_at", "expires_at", "last_used_at")
+        fields = ("id", "username", "name", "hint", "scopes", "created_at", "expires_at", "last_used_at")
         read_only_fields = fields
+
+
+TokenPage = page_of(TokenSerializer)
 
 
 class IssuedTokenSerializer(serializers.ModelSerializer[Token]):
     """A token with its secret, told this once."""
 
+    username = serializers.CharField(source="user.username", read_only=True)
     token = serializers.CharField(read_only=True)
 
     class Meta:
@@ -69,6 +76,14 @@ class IssuedTokenSerializer(serializers.ModelSerializer[Token]):
 def issued_token(token: Token, secret: str) -> dict[str, Any]:
     """The answer to making a token."""
     return {**TokenSerializer(token).data, "token": secret}
+
+
+class UserPageQuery(PageQuery):
+    """A page of what belongs to a user."""
+
+    user = serializers.CharField(
+        required=False, max_length=150, help_text="Somebody else's; for superusers. Default: the caller's own."
+    )
 
 
 class NewTeamSerializer(StrictSerializer):

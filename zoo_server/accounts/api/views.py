@@ -61,7 +61,9 @@ class Whoami(APIView):
             "scopes": sorted(principal.scopes),
             "is_superuser": principal.is_superuser,
             "teams": selectors.memberships_of(principal=principal),
-            "token": Token.objects.filter(pk=principal.token_id).first() if principal.token_id else None,
+            "token": Token.objects.select_related("user").filter(pk=principal.token_id).first()
+            if principal.token_id
+            else None,
         }
         return Response(forms.WhoamiSerializer(answer).data)
 
@@ -137,14 +139,17 @@ class MemberDetail(APIView):
 
 
 class TokenList(APIView):
-    """One's own tokens."""
+    """One's own tokens; for superusers those of anybody."""
 
     scopes = {"GET": Scope.READ, "POST": Scope.READ}
 
-    @extend_schema(operation_id="list_tokens", parameters=[PageQuery], responses=page_of(forms.TokenSerializer))
+    @extend_schema(
+        operation_id="list_tokens", parameters=[forms.UserPageQuery], responses=forms.TokenPage
+    )
     def get(self, request: Request) -> Response:
-        rows = selectors.own_tokens(principal=signed_in(request))
-        page = keyset_page(rows, [Order("id")], **validated(PageQuery, request.query_params))
+        query = validated(forms.UserPageQuery, request.query_params)
+        rows = selectors.live_tokens(principal=signed_in(request), username=query.pop("user", None))
+        page = keyset_page(rows, [Order("id")], **query)
         return Response(page.answer(lambda token: forms.TokenSerializer(token).data))
 
     @extend_schema(
