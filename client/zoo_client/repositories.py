@@ -206,6 +206,13 @@ class Versions:
         """The whole story: the version, its ancestors, the jobs between them, and who decided what."""
         return cast("dict[str, Any]", self._api.get(self.route(ref, "provenance")))
 
+    def origin(self, ref: str) -> dict[str, Any] | None:
+        """Where an imported version comes from; None for one that was made there, or if the registry cannot say."""
+        try:
+            return cast("dict[str, Any] | None", self._api.get(self.route(ref, "origin"))["origin"])
+        except NotFound:  # a registry from before bundles
+            return None
+
     def bom(self, ref: str, bom_format: str = "cyclonedx") -> dict[str, Any]:
         """The bill of materials: ``cyclonedx`` (1.6 ML-BOM) or ``spdx`` (3.0.1 with the AI profile)."""
         return cast("dict[str, Any]", self._api.get(self.route(ref, "bom"), {"format": bom_format}))

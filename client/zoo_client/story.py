@@ -19,6 +19,7 @@ def story_lines(story: Mapping[str, Any]) -> Iterator[str]:
             yield ""
         yield f"{number}. {version['reference']}  {version['kind']}, {version['state']}"
         yield f"   {_how_made(version)}"
+        yield from _origin_lines(version.get("origin"))
         yield from _job_lines(version["job"])
         for edge in parents.get(version["id"], []):
             weight = f" (weight {edge['weight']:g})" if edge["weight"] is not None else ""
@@ -101,6 +102,14 @@ def _how_made(version: Mapping[str, Any]) -> str:
         return f"made by the job {job['id']}; {what}"
     place = f" of the recipe {job['recipe']} (step {job['step']})" if job["recipe"] else ""
     return f"{what} by {job['operation']} v{job['operation_version']}, job {job['id']}{place}"
+
+
+def _origin_lines(origin: Mapping[str, Any] | None) -> Iterator[str]:
+    if origin is not None:
+        proof = f"signed by the key {origin['key']}" if origin["key"] else "signed by nobody"
+        whose = {"registry": ", which this registry trusts", "importer": ", which the importer vouched for"}
+        yield f"   imported from {origin['reference']} of {origin['registry']} ({origin['id']})"
+        yield f"   {proof}{whose.get(origin['vouched_by'], '')}; {origin['digest']} there"
 
 
 def _job_lines(job: Mapping[str, Any] | None) -> Iterator[str]:

@@ -31,7 +31,10 @@ CHECKPOINT_PAYLOAD = "application/vnd.zoo.audit-checkpoint+json"
 JOB_BUILD = "urn:zoo:build:job:v1"
 REUSE_BUILD = "urn:zoo:build:reuse:v1"
 UPLOAD_BUILD = "urn:zoo:build:upload:v1"
-"""How a version came to be: a job made it, a job took it from the result cache, or somebody brought it."""
+IMPORT_BUILD = "urn:zoo:build:import:v1"
+"""How a version came to be: a job made it, a job took it from the result cache, somebody brought it, or it was
+imported from another registry.
+"""
 
 MANIFEST_NAME = "zoo-manifest.json"
 PROVENANCE_FOLDER = "zoo-provenance"

@@ -1,4 +1,4 @@
-"""What an attestation says."""
+"""What an attestation says, and who vouches for what was imported."""
 
 from enum import StrEnum
 
@@ -8,3 +8,13 @@ class AttestationKind(StrEnum):
 
     PROVENANCE = "provenance"
     SIGNATURE = "signature"
+
+
+class Voucher(StrEnum):
+    """By whose word an imported version is what its bundle says: a key that this registry trusts, a key that whoever
+    imported it named, or nobody's (it was not signed).
+    """
+
+    REGISTRY = "registry"
+    IMPORTER = "importer"
+    NOBODY = "nobody"

@@ -1,14 +1,17 @@
-"""Signing keys (their public halves), attestations of versions, and the versions that still wait for theirs.
+"""Signing keys (their public halves), attestations of versions, and the versions that still wait for theirs;
+keys of other registries that this one believes, and what is known of versions that came from elsewhere.
 
 A private key is a file beside the server and never in the database.  Of the keys without ``retired_at`` and
 ``revoked_at`` the newest one signs.  A retired key's signatures stay good; what a revoked key signed is signed anew.
 Attestations are never changed or deleted (a trigger refuses both).
 """
 
+from django.conf import settings
 from django.db import models
 
+from zoo_server.accounts.models import Team
 from zoo_server.catalog.models import Version
-from zoo_server.provenance.kinds import AttestationKind
+from zoo_server.provenance.kinds import AttestationKind, Voucher
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.identifiers import new_id
 
@@ -73,3 +76,49 @@ class PendingAttestation(models.Model):
 
     def __str__(self) -> str:
         return f"attestation of {self.version_id}"
+
+
+class TrustedKey(models.Model):
+    """The public key of another registry, whose word about the versions in a bundle is believed here."""
+
+    id = models.CharField(primary_key=True, max_length=64)
+    name = models.CharField(max_length=200)
+    public_key = models.TextField()
+    added_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id[:16]})"
+
+
+class ImportedVersion(models.Model):
+    """Where a version comes from that a bundle brought: its names and ids there, and by whose word.
+
+    ``record``: what the bundle told, without the list of files (the version has it).  ``key``: the foreign key that
+    signed ``provenance`` (a DSSE envelope, kept as it came); empty without one.  Never changed (a trigger refuses it).
+    """
+
+    version = models.OneToOneField(Version, on_delete=models.CASCADE, primary_key=True, related_name="imported")
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="+")
+    registry = models.CharField(max_length=300)
+    foreign_id = models.UUIDField()
+    foreign_repository = models.UUIDField()
+    foreign_reference = models.CharField(max_length=300)
+    foreign_digest = models.CharField(max_length=71)
+    key = models.CharField(max_length=64, blank=True)
+    public_key = models.TextField(blank=True)
+    vouched_by = models.CharField(max_length=10, choices=choices_of(Voucher))
+    record = models.JSONField()
+    provenance = models.BinaryField(null=True)
+    signature = models.BinaryField(null=True)
+    imported_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    imported_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "foreign_id"], name="one_import_per_team")]
+        indexes = [
+            models.Index(fields=["foreign_id"], name="import_by_foreign_id"),
+            models.Index(fields=["team", "foreign_repository"], name="import_by_repository"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.foreign_reference} of {self.registry}"

@@ -28,7 +28,7 @@ class NotReachable(Unreachable):
 
 @dataclass(frozen=True)
 class DirectSender:
-    """One file on its way to the bucket."""
+    """One file on its way to the bucket; ``start``: where in the file its ``size`` bytes begin."""
 
     api: Api
     wire: Wire
@@ -38,6 +38,7 @@ class DirectSender:
     part_size: int
     progress: Progress
     sleep: Callable[[float], None] = time.sleep
+    start: int = 0
 
     def send(self) -> None:
         """Send the parts that the bucket lacks.
@@ -64,7 +65,7 @@ class DirectSender:
         return min(self.part_size, self.size - (number - 1) * self.part_size)
 
     def _send_part(self, number: int, tries: int = TRIES, unreachable: type[Unreachable] = Unreachable) -> None:
-        start, length = (number - 1) * self.part_size, self._length(number)
+        start, length = self.start + (number - 1) * self.part_size, self._length(number)
         with self.path.open("rb") as file:
             checksum = _checksum(file.fileno(), start, length)
             for attempt in range(1, tries + 1):

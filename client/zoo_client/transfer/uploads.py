@@ -57,6 +57,7 @@ def upload_file(
     *,
     digest: str | None = None,
     name: str | None = None,
+    part: tuple[int, int] | None = None,
     progress: Progress = ignore_progress,
 ) -> Upload:
     """Bring a file's bytes to the registry; no byte is sent if the team holds them already.
@@ -64,8 +65,9 @@ def upload_file(
     Args:
         uploader: where to.
         path: the file.
-        digest: its ``sha256:<hex>`` if known; else it is computed first.
+        digest: the ``sha256:<hex>`` of what is sent, if known; else it is computed first.
         name: what to call it in the session (a hint for people).
+        part: where in the file the bytes begin and how many they are (``digest`` is then needed); default: all.
         progress: hears the bytes that are done.
 
     Raises:
@@ -76,36 +78,37 @@ def upload_file(
 
     """
     before = path.stat()
+    start, size = part or (0, before.st_size)
     digest = digest or digest_of_file(path)
-    session = _find_session(uploader, digest) or _open_session(uploader, before.st_size, digest, name or path.name)
+    session = _find_session(uploader, digest) or _open_session(uploader, size, digest, name or path.name)
     if session["state"] == "complete":
-        progress(before.st_size)
-        return _finish(uploader, session["id"], digest, before.st_size)
+        progress(size)
+        return _finish(uploader, session["id"], digest, size)
     try:
-        session = _send_directly(uploader, session, path, digest, progress)
+        session = _send_directly(uploader, session, path, (start, size), digest, progress)
         if session.get("offset") is not None:
-            _send(uploader, session, path, before.st_size, progress)
+            _send(uploader, session, path, (start, size), progress)
     except NotFound:
         _forget(uploader, digest)
         raise
     after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise InvalidInput(f"{path} changed while it was uploaded.", hint="Run it again when nobody writes to it.")
-    return _finish(uploader, session["id"], digest, before.st_size)
+    return _finish(uploader, session["id"], digest, size)
 
 
 def _send_directly(
-    uploader: Uploader, session: dict[str, Any], path: Path, digest: str, progress: Progress
+    uploader: Uploader, session: dict[str, Any], path: Path, part: tuple[int, int], digest: str, progress: Progress
 ) -> dict[str, Any]:
     """Send the parts to the registry's S3 service if it has one.
 
     Answers the session; without ``offset`` when everything is sent, a fresh one when the service cannot be reached.
     """
-    size = path.stat().st_size
+    start, size = part
     if not session.get("part_size") or not size:
         return {"offset": 0, **session}
     sender = DirectSender(
-        uploader.api, uploader.wire, session["id"], path, size, session["part_size"], progress, uploader.sleep
+        uploader.api, uploader.wire, session["id"], path, size, session["part_size"], progress, uploader.sleep, start
     )
     try:
         sender.send()
@@ -158,8 +161,9 @@ def _forget(uploader: Uploader, digest: str) -> None:
         uploader.journal.forget(uploader.api.url, uploader.place, digest)
 
 
-def _send(uploader: Uploader, session: dict[str, Any], path: Path, size: int, progress: Progress) -> None:
+def _send(uploader: Uploader, session: dict[str, Any], path: Path, part: tuple[int, int], progress: Progress) -> None:
     """Send pieces from the session's offset to the end; after a break the server is asked how far it came."""
+    start, size = part
     session_id = session["id"]
     offset = int(session.get("offset") or 0)
     progress(offset)
@@ -169,7 +173,8 @@ def _send(uploader: Uploader, session: dict[str, Any], path: Path, size: int, pr
             before = offset
             reason: ZooError | None = None
             try:
-                offset = _send_piece(uploader.wire, session_id, file.fileno(), offset, min(PIECE_BYTES, size - offset))
+                length = min(PIECE_BYTES, size - offset)
+                offset = _send_piece(uploader.wire, session_id, file.fileno(), (start, offset), length)
             except Conflict as error:
                 reason = error
                 offset = int(error.facts.get("offset", offset))
@@ -192,8 +197,9 @@ def _offset_of(api: Api, session_id: str, before: int) -> int:
     return int(session.get("offset", before))
 
 
-def _send_piece(wire: Wire, session_id: str, descriptor: int, offset: int, length: int) -> int:
-    """One ``PATCH``; answers the session's new offset."""
+def _send_piece(wire: Wire, session_id: str, descriptor: int, place: tuple[int, int], length: int) -> int:
+    """One ``PATCH`` from ``place`` (where the upload begins in the file, its offset); answers the new offset."""
+    start, offset = place
     address = wire.address_of(path_of("uploads", session_id))
     headers = {
         **wire.headers_for(address),
@@ -207,7 +213,7 @@ def _send_piece(wire: Wire, session_id: str, descriptor: int, offset: int, lengt
             connection.putheader(name, value)
         connection.endheaders()
         try:
-            _send_bytes(connection, descriptor, offset, length)
+            _send_bytes(connection, descriptor, start + offset, length)
         except BREAKS:
             # The server may have answered (409, 413, 507) and closed before it read everything: its answer says more.
             response = _answer_of(connection)

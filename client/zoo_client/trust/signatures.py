@@ -1,32 +1,16 @@
 """Checks signatures with plain public keys, without any network."""
 
-import json
-from base64 import b64decode
-from binascii import Error as Base64Error
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
-
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from pydantic import BaseModel, ValidationError
 
-from zoo_sdk.attestations import IN_TOTO_PAYLOAD, Bundle, Envelope, Statement
-from zoo_sdk.errors import IntegrityError, InvalidInput
+from zoo_sdk import signed
+from zoo_sdk.attestations import Envelope
+from zoo_sdk.errors import InvalidInput
+from zoo_sdk.signed import Keys, Signed
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
-Keys = Mapping[str, str]
-"""Trusted public keys: PEM text by key id."""
-
-
-@dataclass(frozen=True)
-class Signed:
-    """A statement, and the id of the trusted key that signed it."""
-
-    statement: Statement
-    key: str
+__all__ = ["Keys", "Signed", "is_signed", "load_public_key", "opened", "opened_bundle", "signer_of"]
 
 
 def load_public_key(pem: str) -> ec.EllipticCurvePublicKey:
@@ -51,42 +35,14 @@ def is_signed(pem: str, signature: bytes, content: bytes) -> bool:
 
 def signer_of(envelope: Envelope, keys: Keys) -> str | None:
     """The id of a trusted key that signed the envelope; None if none did."""
-    for item in envelope.signatures:
-        try:
-            signature = b64decode(item.sig, validate=True)
-        except Base64Error:
-            continue
-        likely = [item.keyid] if item.keyid in keys else list(keys)
-        for key in likely:
-            if is_signed(keys[key], signature, envelope.signed_bytes):
-                return key
-    return None
+    return signed.signer_of(envelope, keys, is_signed)
 
 
 def opened(text: str | bytes, keys: Keys) -> Signed:
-    """The statement in an envelope; raises :class:`IntegrityError` unless a trusted key signed it."""
-    return _opened(_parsed(Envelope, text), keys)
+    """The statement in an envelope; raises ``IntegrityError`` unless a trusted key signed it."""
+    return signed.opened(text, keys, is_signed)
 
 
 def opened_bundle(text: str | bytes, keys: Keys) -> Signed:
-    """The statement in a Sigstore bundle; raises :class:`IntegrityError` unless a trusted key signed it."""
-    return _opened(_parsed(Bundle, text).dsseEnvelope, keys)
-
-
-def _opened(envelope: Envelope, keys: Keys) -> Signed:
-    key = signer_of(envelope, keys)
-    if key is None:
-        named = ", ".join(item.keyid[:16] for item in envelope.signatures if item.keyid)
-        raise IntegrityError(
-            "has no good signature by a key that you trust" + (f" (it names the key {named})" if named else "")
-        )
-    if envelope.payloadType != IN_TOTO_PAYLOAD:
-        raise IntegrityError(f"is signed, but holds {envelope.payloadType!r}, no statement")
-    return Signed(_parsed(Statement, envelope.content), key)
-
-
-def _parsed(kind: type[ModelT], text: str | bytes) -> ModelT:
-    try:
-        return kind.model_validate(json.loads(text))
-    except (ValueError, RecursionError, ValidationError) as error:
-        raise IntegrityError(f"cannot be read: {str(error).splitlines()[0][:200]}") from error
+    """The statement in a Sigstore bundle; raises ``IntegrityError`` unless a trusted key signed it."""
+    return signed.opened_bundle(text, keys, is_signed)

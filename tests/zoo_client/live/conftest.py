@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -31,28 +32,60 @@ class Registry:
     """What a command of the server's needs to work on the same database and store."""
 
 
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+@dataclass(frozen=True)
+class Template:
+    """A database with the accounts of a first start, to be copied; ``first``: what the bootstrap said."""
+
+    name: str
+    first: dict[str, str]
+
+
+@contextmanager
+def new_database(name: str, template: str = "template1") -> Iterator[str]:
+    """A database until the block ends; answers its URL."""
     parts = urlsplit(os.environ["ZOO_DATABASE_URL"])
-    url = urlunsplit(parts._replace(path=f"/{DATABASE}"))
     with psycopg.connect(os.environ["ZOO_DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{DATABASE}"')
-    keys = tmp_path_factory.mktemp("signing-keys")
-    environ = {"ZOO_DATABASE_URL": url, "ZOO_SIGNING_KEYS_DIR": str(keys)}
-    server = [sys.executable, "-m", "zoo_server"]
-    subprocess.run([*server, "migrate", "-v", "0"], env=os.environ | environ, check=True, timeout=120)
-    made = subprocess.run([*server, "bootstrap", "--json"], env=os.environ | environ, check=True, capture_output=True)
-    first = json.loads(made.stdout.splitlines()[-1])
-    subprocess.run([*server, "signing_key", "ensure"], env=os.environ | environ, check=True, capture_output=True)
-    store: Path = tmp_path_factory.mktemp("store")
-    with live_server(store, "--workers", "1", environ=environ) as live:
-        with Client(live.url, first["admin_token"]) as client:
-            team = next(client.teams.iterate())["name"]
-        yield Registry(
-            live.url, first["admin_token"], first["worker_token"], team, environ | {"ZOO_STORE_DIR": str(store)}
-        )
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield urlunsplit(parts._replace(path=f"/{name}"))
     with psycopg.connect(os.environ["ZOO_DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{DATABASE}" WITH (FORCE)')
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def server_command(environ: dict[str, str], *words: str) -> str:
+    """What a command of the server's prints."""
+    command = [sys.executable, "-m", "zoo_server", *words]
+    done = subprocess.run(command, env=os.environ | environ, check=True, capture_output=True, text=True, timeout=120)
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    """Migrated and bootstrapped once, however many registries the tests start."""
+    name = f"{DATABASE}_template"
+    with new_database(name) as url:
+        server_command({"ZOO_DATABASE_URL": url}, "migrate", "-v", "0")
+        made = server_command({"ZOO_DATABASE_URL": url}, "bootstrap", "--json")
+        yield Template(name, json.loads(made.splitlines()[-1]))
+
+
+@contextmanager
+def running_registry(template: Template, folder: Path, name: str, **variables: str) -> Iterator[Registry]:
+    """A registry with a database, a store and a signing key of its own, until the block ends."""
+    with new_database(f"{DATABASE}_{name}", template.name) as url:
+        environ = {"ZOO_DATABASE_URL": url, "ZOO_SIGNING_KEYS_DIR": str(folder / "keys")} | variables
+        server_command(environ, "signing_key", "ensure")
+        store, first = folder / "store", template.first
+        with live_server(store, "--workers", "1", environ=environ) as live:
+            with Client(live.url, first["admin_token"]) as client:
+                team = next(client.teams.iterate())["name"]
+            environ |= {"ZOO_STORE_DIR": str(store)}
+            yield Registry(live.url, first["admin_token"], first["worker_token"], team, environ)
+
+
+@pytest.fixture(scope="session")
+def registry(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with running_registry(template, tmp_path_factory.mktemp("first"), "first") as made:
+        yield made
 
 
 @pytest.fixture

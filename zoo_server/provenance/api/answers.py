@@ -119,6 +119,17 @@ class StoryMetricAnswer(_Answer):
     split: str
 
 
+class StoryOriginAnswer(_Answer):
+    """Where an imported version comes from.  ``key``: the foreign key that signed for it, empty without one."""
+
+    registry: str
+    reference: str
+    id: UUID
+    digest: str
+    key: str
+    vouched_by: str
+
+
 class StoryVersionAnswer(_Answer):
     """A version of the story."""
 
@@ -136,6 +147,7 @@ class StoryVersionAnswer(_Answer):
     decisions: list[DecisionAnswer]
     attested_by: str | None
     attested_at: datetime | None
+    origin: StoryOriginAnswer | None
 
 
 class StoryEdgeAnswer(_Answer):

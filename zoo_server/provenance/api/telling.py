@@ -1,22 +1,28 @@
 """A story as the body of its route."""
 
+from collections.abc import Mapping
+from uuid import UUID
+
 from zoo_server.catalog.models import LineageEdge, Version
 from zoo_server.catalog.selectors.lineage import HIDDEN
 from zoo_server.provenance.api import answers
+from zoo_server.provenance.models import ImportedVersion
 from zoo_server.provenance.story import Chapter, Story, decisions_of
 
+Origins = Mapping[UUID, ImportedVersion]
 
-def tell(story: Story) -> answers.ProvenanceAnswer:
-    """The whole story."""
+
+def tell(story: Story, origins: Origins) -> answers.ProvenanceAnswer:
+    """The whole story; ``origins``: where those of its versions come from that were imported."""
     return answers.ProvenanceAnswer(
         root=story.chapters[0].version.pk,
-        versions=[_tell_version(chapter) for chapter in story.chapters],
+        versions=[_tell_version(chapter, origins) for chapter in story.chapters],
         edges=[_tell_edge(edge) for edge in story.edges],
         truncated=story.truncated,
     )
 
 
-def _tell_version(chapter: Chapter) -> answers.StoryVersionAnswer:
+def _tell_version(chapter: Chapter, origins: Origins) -> answers.StoryVersionAnswer:
     version, attestation = chapter.version, chapter.attestation
     return answers.StoryVersionAnswer(
         id=version.pk,
@@ -36,6 +42,20 @@ def _tell_version(chapter: Chapter) -> answers.StoryVersionAnswer:
         decisions=[answers.DecisionAnswer(**decision) for decision in decisions_of(chapter)],
         attested_by=attestation.key_id if attestation else None,
         attested_at=attestation.created_at if attestation else None,
+        origin=_tell_origin(origins.get(version.pk)),
+    )
+
+
+def _tell_origin(row: ImportedVersion | None) -> answers.StoryOriginAnswer | None:
+    if row is None:
+        return None
+    return answers.StoryOriginAnswer(
+        registry=row.registry,
+        reference=row.foreign_reference,
+        id=row.foreign_id,
+        digest=row.foreign_digest,
+        key=row.key,
+        vouched_by=row.vouched_by,
     )
 
 

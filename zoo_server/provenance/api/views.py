@@ -26,6 +26,7 @@ from zoo_server.provenance.api.telling import tell
 from zoo_server.provenance.boms.cyclonedx import cyclonedx_bom
 from zoo_server.provenance.boms.parts import bom_parts
 from zoo_server.provenance.boms.spdx import spdx_bom
+from zoo_server.provenance.bundles.records import imports_of
 from zoo_server.provenance.services.attesting import attest_if_due, attest_now
 from zoo_server.provenance.services.checkpoints import make_checkpoint
 from zoo_server.provenance.story import story_of
@@ -56,7 +57,8 @@ class Provenance(KindView):
     @extend_schema(responses=ProvenanceAnswer)
     def get(self, request: Request, **_: str) -> Response:
         """The whole story: data sets, external weights, jobs, versions, approvals and aliases."""
-        return answer(tell(story_of(principal=principal_of(request), version=self.version())))
+        story = story_of(principal=principal_of(request), version=self.version())
+        return answer(tell(story, imports_of([chapter.version.pk for chapter in story.chapters])))
 
 
 class BillOfMaterials(KindView):

@@ -10,11 +10,13 @@ from zoo_sdk.artifacts import FileEntry
 from zoo_server.catalog.models import LineageEdge, Version, VersionFile
 from zoo_server.jobs.models import Job, JobAttempt, JobInput
 from zoo_server.pipelines.models import PipelineStep
+from zoo_server.provenance.bundles.records import imports_of
+from zoo_server.provenance.models import ImportedVersion
 
 
 @dataclass
 class Facts:
-    """A version with its parents, the job that made it, and the step of a recipe that the job was.
+    """A version with its parents, the job that made it, the step of a recipe that the job was, or where it came from.
 
     ``files``: those whose digest is known; ``unknown``: the paths of remote files of which no digest is known yet.
     """
@@ -27,6 +29,7 @@ class Facts:
     attempt: JobAttempt | None = None
     inputs: Sequence[JobInput] = ()
     step: PipelineStep | None = None
+    imported: ImportedVersion | None = None
 
     @property
     def complete(self) -> bool:
@@ -42,10 +45,11 @@ def facts_of(version_ids: Collection[UUID]) -> list[Facts]:
         "strategy", Prefetch("parent_edges", edges)
     )
     jobs = _jobs({version.job_id for version in versions if version.job_id})
+    imports = imports_of(version_ids)
     found = {}
     for version in versions:
         job = jobs.get(version.job_id) if version.job_id else None
-        facts = Facts(version, edges=list(version.parent_edges.all()), job=job)
+        facts = Facts(version, edges=list(version.parent_edges.all()), job=job, imported=imports.get(version.pk))
         if job:
             facts.attempt = next((item for item in job.attempts.all() if item.number == job.attempt), None)
             facts.inputs = list(job.inputs.all())

@@ -13,9 +13,17 @@ from uuid import UUID
 from django.conf import settings
 
 from zoo_sdk import __version__
-from zoo_sdk.attestations import JOB_BUILD, PROVENANCE_PREDICATE, REUSE_BUILD, UPLOAD_BUILD, statement
+from zoo_sdk.attestations import (
+    IMPORT_BUILD,
+    JOB_BUILD,
+    PROVENANCE_PREDICATE,
+    REUSE_BUILD,
+    UPLOAD_BUILD,
+    statement,
+)
 from zoo_server.catalog.models import LineageEdge, Version
 from zoo_server.jobs.models import Job
+from zoo_server.provenance.models import ImportedVersion
 from zoo_server.provenance.services.facts import Facts
 
 NOT_TOLD = frozenset({"worker", "distributions", "plugin"})
@@ -30,7 +38,7 @@ def provenance_statement(facts: Facts) -> bytes:
             "buildType": _build_type(facts),
             "externalParameters": _external_parameters(facts),
             "internalParameters": _internal_parameters(facts),
-            "resolvedDependencies": [*map(_dependency, facts.edges), *_plugin(facts)],
+            "resolvedDependencies": [*map(_dependency, facts.edges), *_plugin(facts), *_origin(facts)],
         },
         "runDetails": {"builder": _builder(facts), "metadata": _metadata(facts)},
     }
@@ -56,7 +64,7 @@ def _digest(text: str) -> dict[str, str]:
 
 def _build_type(facts: Facts) -> str:
     if facts.job is None:
-        return UPLOAD_BUILD
+        return IMPORT_BUILD if facts.imported else UPLOAD_BUILD
     return REUSE_BUILD if facts.job.cached_from_id else JOB_BUILD
 
 
@@ -64,7 +72,8 @@ def _external_parameters(facts: Facts) -> dict[str, Any]:
     """What whoever asked for the version chose."""
     if facts.job is None:
         names = ("kind", "method", "parameters", "operation")
-        return {"strategy": [{name: getattr(step, name) for name in names} for step in facts.version.strategy.all()]}
+        steps = [{name: getattr(step, name) for name in names} for step in facts.version.strategy.all()]
+        return {"strategy": steps, **({"origin": _imported(facts.imported)} if facts.imported else {})}
     job = facts.job
     parameters: dict[str, Any] = {
         "operation": job.operation.name,
@@ -83,6 +92,32 @@ def _external_parameters(facts: Facts) -> dict[str, Any]:
             "pipeline": urn(pipeline.pk),
         }
     return parameters
+
+
+def _imported(imported: ImportedVersion) -> dict[str, Any]:
+    """What the version is called where it comes from, and by whose word: a foreign key's, or nobody's."""
+    return {
+        "registry": imported.registry,
+        "reference": imported.foreign_reference,
+        "uri": urn(imported.foreign_id),
+        "key": imported.key or None,
+        "vouchedBy": imported.vouched_by,
+    }
+
+
+def _origin(facts: Facts) -> Iterable[Descriptor]:
+    """The same version at the registry that it was imported from.
+
+    Named by its address there: its statement is by a foreign key, which whoever checks this chain need not trust.
+    """
+    if facts.imported is not None:
+        name, _, number = facts.imported.foreign_reference.partition("@")
+        kind = facts.version.repository.kind
+        yield {
+            "uri": f"{facts.imported.registry}/api/v1/{kind}s/{name}/versions/{number}",
+            "digest": _digest(facts.imported.foreign_digest),
+            "annotations": {"role": "imported_from"},
+        }
 
 
 def _inputs(facts: Facts) -> dict[str, list[Descriptor]]:
