@@ -20,6 +20,7 @@ from zoo_client.pipelines import Pipelines, Recipes
 from zoo_client.pulling import Pulled, default_folder, pull_version
 from zoo_client.records import Kind, SigningKey, Version
 from zoo_client.repositories import Repositories, Versions
+from zoo_client.team_storage import TeamStorage
 from zoo_client.transfer.digests import Progress, ignore_progress
 from zoo_client.transfer.downloads import CONNECTIONS
 from zoo_client.transfer.journal import UploadJournal
@@ -66,6 +67,7 @@ class Client:
         self.catalogues = Catalogues(self.api)
         self.accounts = Accounts(self.api)
         self.teams = Teams(self.api)
+        self.team_storage = TeamStorage(self.api)
         self.tokens = Tokens(self.api)
         self.services = Services(self.api)
         self.sessions = WebSessions(self.api)

@@ -22,3 +22,9 @@ def mirror_files() -> None:
 def bury() -> int:
     """Make tombstones of deleted versions and repositories whose time is over; answers how many."""
     return services.bury_due()
+
+
+@shared_task(name="zoo.catalog.apply_retention")
+def apply_retention() -> int:
+    """Delete what the teams' retention policies do not keep; answers how many versions."""
+    return services.apply_retention()

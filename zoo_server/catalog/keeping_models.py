@@ -51,6 +51,24 @@ class Deletion(models.Model):
         return f"deletion of {self.version or self.repository}"
 
 
+class RetentionPolicy(models.Model):
+    """What a team does not want to keep for ever: YAML text (docs/storage.md), applied every day."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    team = models.OneToOneField("accounts.Team", on_delete=models.CASCADE, related_name="retention")
+    text = models.TextField()
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "retention policies"
+
+    def __str__(self) -> str:
+        return f"retention of {self.team}"
+
+
 class Pin(models.Model):
     """Somebody wants a version kept: no policy and no person deletes it while this row is there."""
 

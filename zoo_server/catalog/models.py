@@ -33,7 +33,7 @@ from zoo_sdk.vocabulary import (
 )
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.models import Blob, Upload
-from zoo_server.catalog.keeping_models import Deletion, Pin
+from zoo_server.catalog.keeping_models import Deletion, Pin, RetentionPolicy
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.identifiers import new_id
 from zoo_server.rest.problems import Gone
@@ -52,6 +52,7 @@ __all__ = [
     "Pin",
     "Report",
     "Repository",
+    "RetentionPolicy",
     "StateChange",
     "StrategyStep",
     "Version",

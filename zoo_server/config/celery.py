@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "zoo_server.config.settings")
 
@@ -62,6 +63,11 @@ app.conf.update(
         "remove files that nothing refers to": {
             "task": "zoo.artifacts.collect_garbage",
             "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
+        "apply retention policies": {
+            "task": "zoo.catalog.apply_retention",
+            "schedule": crontab(hour=3, minute=17),
             "options": {"expires": 3600},
         },
         "let go of what was deleted long ago": {

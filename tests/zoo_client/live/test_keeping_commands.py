@@ -56,3 +56,22 @@ def test_a_draft_goes_at_once(admin: Zoo, registry: Registry, tmp_path: Path) ->
     assert admin("push", f"{registry.team}/drafty", str(file)).code == 0
     assert "is gone" in admin("delete", f"{registry.team}/drafty@1").err
     assert admin("versions", "show", f"{registry.team}/drafty@1").code != 0
+
+
+def test_a_retention_policy_is_tried_set_and_removed(admin: Zoo, registry: Registry, tmp_path: Path) -> None:
+    reference = push(admin, registry, tmp_path, "aging")
+    second = admin("push", reference.partition("@")[0], str(tmp_path / "net.safetensors"), "--seal")
+    assert second.code == 0, second.err
+    policy = tmp_path / "retention.yaml"
+    policy.write_text("retention: 1\nrules: [{names: aging, keep_last: 1}]\n")
+    tried = admin("team", "retention", "preview", registry.team, "--file", str(policy), "--going")
+    assert reference in tried.out
+    assert "is not one of the newest 1 (rule 1)" in tried.out
+    assert "It would take 1 version" in tried.err
+    assert "everything is kept" in admin("team", "retention", "show", registry.team).err
+    assert "It would take 1 version" in admin("team", "retention", "set", registry.team, str(policy)).err
+    assert "keep_last: 1" in admin("team", "retention", "show", registry.team).out
+    policy.write_text("retention: 1\nrules: [{keep_last: never}]\n")
+    wrong = admin("team", "retention", "set", registry.team, str(policy))
+    assert (wrong.code != 0, "rules.0.keep_last" in wrong.err) == (True, True)
+    assert admin("team", "retention", "remove", registry.team).code == 0

@@ -11,6 +11,7 @@ from zoo_server.catalog.api import (
     part_views,
     reports,
     repository_views,
+    retention_views,
     version_views,
 )
 from zoo_server.catalog.api.comparison import ComparisonView
@@ -58,6 +59,8 @@ urlpatterns = [
     path("catalogues/import", catalogue_views.CatalogueImportView.as_view(), name="catalogue-import"),
     path("catalogues/fetch", catalogue_views.FetchView.as_view(), name="catalogue-fetch"),
     path("catalogues/files", catalogue_views.RemoteFileList.as_view(), name="remote-files"),
+    path("teams/<str:team>/retention", retention_views.RetentionView.as_view(), name="retention"),
+    path("teams/<str:team>/retention/preview", retention_views.RetentionPreview.as_view(), name="retention-preview"),
     path("compare", ComparisonView.as_view(), name="compare"),
     path("leaderboard", LeaderboardView.as_view(), name="leaderboard"),
     path("versions", version_views.Holders.as_view(), name="versions-with-digest"),

@@ -1,20 +1,19 @@
 """Reading a catalogue: bounded YAML, its shape, and whether everything that it refers to is there."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import yaml
 from django.conf import settings
 from pydantic import ValidationError
 
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_sdk.vocabulary import LineageRole
-from zoo_server.catalog.cards import PlainYamlLoader
 from zoo_server.catalog.catalogues.document import MAX_ROWS, Artifact, Catalogue, Model, Parent, Row
+from zoo_server.catalog.plain_yaml import load_yaml
 from zoo_server.catalog.services.lineage import DATA_ROLES, is_uri
 
 MAX_BYTES = 1024 * 1024
@@ -27,32 +26,9 @@ class InvalidCatalogue(InvalidInput):
     code = "invalid-catalogue"
 
 
-class _Loader(PlainYamlLoader):
-    """Also refuses a key that stands twice in one mapping: the first would be lost silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  PyYAML's
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.MarkedYAMLError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
-            seen.add(key if isinstance(key, Hashable) else None)
-        return super().construct_mapping(node, deep=deep)
-
-
 def read_catalogue(text: str, *, file: str = "catalogue.yaml") -> Catalogue:
     """The catalogue that ``text`` holds; raises :class:`InvalidCatalogue` with all mistakes at once."""
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_BYTES:
-        raise InvalidCatalogue(f"{file} has {size} bytes, more than {MAX_BYTES}.", hint="Make several catalogues.")
-    try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506  a narrowed SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InvalidCatalogue(f"{file}{where}: {error.problem}.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise InvalidCatalogue(f"{file}: {str(error).splitlines()[0][:200]}") from error
+    content = load_yaml(text, file=file, error=InvalidCatalogue, max_bytes=MAX_BYTES)
     try:
         catalogue = Catalogue.model_validate(content)
     except ValidationError as error:

@@ -23,6 +23,7 @@ from zoo_server.catalog.services.mirroring import mirror_next, request_mirrors
 from zoo_server.catalog.services.pins import pin_version, unpin_version
 from zoo_server.catalog.services.reports import add_report
 from zoo_server.catalog.services.repositories import create_repository, update_repository
+from zoo_server.catalog.services.retention import apply_retention, remove_retention, set_retention
 from zoo_server.catalog.services.states import approve_version, deprecate_version, seal_version, withdraw_version
 from zoo_server.catalog.services.versions import create_version, delete_version, update_version
 
@@ -35,6 +36,7 @@ __all__ = [
     "add_remote_file",
     "add_report",
     "add_uploaded_file",
+    "apply_retention",
     "approve_version",
     "bury_due",
     "create_repository",
@@ -49,11 +51,13 @@ __all__ = [
     "pin_version",
     "remove_alias",
     "remove_file",
+    "remove_retention",
     "request_mirrors",
     "restore_repository",
     "restore_version",
     "seal_version",
     "set_alias",
+    "set_retention",
     "set_strategy",
     "unpin_version",
     "update_repository",
