@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "metrics": Entry("metrics:metrics", "Show a version's metrics against its base's.", FETCH),
         "catalog": Entry("catalog_commands:catalog", "Import catalogues of other zoos; mirror their files.", PUBLISH),
         "push": Entry("push:push", "Publish files as a new version.", PUBLISH),
+        "export": Entry("bundles:export", "Write versions and their ancestors into one file, for an air gap.", PUBLISH),
+        "import": Entry("bundles:import_", "Check such a file, and make its versions here.", PUBLISH),
         "seal": Entry("states:seal", "Make a draft a candidate: immutable from then on.", PUBLISH),
         "submit": Entry("submit:submit", "Submit a job: train, distil, convert, quantize, evaluate.", WORK),
         "convert": Entry("convert:convert", "Convert a version to another format along the cheapest path.", WORK),
