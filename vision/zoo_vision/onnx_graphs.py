@@ -89,9 +89,9 @@ def layers_of(model: Any) -> list[Layer]:
     ]
 
 
-def output_of(model: Any) -> Layer:
-    """The first output of the graph, and what makes it."""
-    name = model.graph.output[0].name
+def output_of(model: Any, number: int = 0) -> Layer:
+    """An output of the graph, and what makes it."""
+    name = model.graph.output[number].name
     return Layer(name, next((node.op_type for node in model.graph.node if name in node.output), "input"))
 
 

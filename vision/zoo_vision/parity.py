@@ -132,6 +132,38 @@ def check_parity(
     return figures
 
 
+def parts_of(names: Sequence[str], outputs: Sequence[NDArray[Any]]) -> tuple[OutputPart, ...]:
+    """How outputs lie beside each other, from those of one sample; none for a single one of class scores (1, C)."""
+    if len(outputs) == 1 and outputs[0].ndim == 2:
+        return ()
+    return tuple(OutputPart(name, output[:1].size) for name, output in zip(names, outputs, strict=True))
+
+
+def check_conversion(
+    reference: NDArray[Any],
+    candidate: NDArray[Any],
+    parts: Sequence[OutputPart],
+    *,
+    precision: str,
+    max_abs: float | None,
+    min_agreement: float = 99.0,
+    locate: LocateBehind,
+) -> ParityFigures:
+    """:func:`check_parity` for class scores (no ``parts``), else :func:`check_outputs`.
+
+    ``max_abs`` None: the tolerance of ``precision``.
+    """
+    if parts:
+        return check_outputs(reference, candidate, parts, precision=precision, max_abs=max_abs, locate=locate)
+    return check_parity(
+        reference,
+        candidate,
+        max_abs=tolerance_for(precision, reference) if max_abs is None else max_abs,
+        min_agreement=min_agreement,
+        locate=lambda sample: locate(sample, 0),
+    )
+
+
 def check_outputs(
     reference: NDArray[Any],
     candidate: NDArray[Any],

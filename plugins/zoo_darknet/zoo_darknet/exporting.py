@@ -21,7 +21,7 @@ from zoo_sdk.formats import Runtime
 from zoo_sdk.vocabulary import Precision
 from zoo_vision import bisection
 from zoo_vision.agreement import check_input_fits
-from zoo_vision.parity import ParityFigures, check_parity, report_parity, tolerance_for
+from zoo_vision.parity import ParityFigures, check_conversion, parts_of, report_parity
 from zoo_vision.parity_inputs import ParityInputs, flat, outputs_over, random_parity_inputs, uniform_parity_inputs
 
 FILE = "model.onnx"
@@ -59,11 +59,14 @@ def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> 
     candidate = outputs_over(
         lambda batch: flat(_run(session, batch)), batches(), largest=8, before_batch=context.raise_if_cancelled
     )
-    figures = check_parity(
+    names = [port.name for port in session.get_outputs()]
+    figures = check_conversion(
         reference,
         candidate,
-        max_abs=tolerance_for("fp32", reference) if params.max_abs_diff is None else params.max_abs_diff,
-        locate=lambda sample: _locate(case, sample, context.threads),
+        parts_of(names, _run(session, case.chosen.sample(0))),
+        precision=Precision.FP32,
+        max_abs=params.max_abs_diff,
+        locate=lambda sample, output: _locate(case, sample, output, context.threads),
     )
     _declare(case, figures, context)
     context.progress(3, 3, "done")
@@ -123,8 +126,8 @@ def _run(session: onnxruntime.InferenceSession, inputs: NDArray[np.float32]) -> 
         raise OperationError(f"ONNX Runtime could not run the new model: {error}") from error
 
 
-def _locate(case: _Case, sample: int, threads: int) -> bisection.WorstLayer | None:
-    """The layer at which both part: the graph's values carry the names of the layers."""
+def _locate(case: _Case, sample: int, output: int, threads: int) -> bisection.WorstLayer | None:
+    """The layer at which both part in one output: the graph's values carry the names of the layers."""
     inputs = case.chosen.sample(sample)
     values = run_network(case.network, case.weights, inputs[0])
     made = {layer.name: values[layer.number][None] for layer in case.network.layers}
@@ -134,13 +137,15 @@ def _locate(case: _Case, sample: int, threads: int) -> bisection.WorstLayer | No
         return _run(_session(_serialised(model), threads), inputs)
 
     inner = [layer for layer in case.network.layers if _is_inside(layer, case.network)]
-    last = case.network.layers[case.network.outputs[0]]
+    last = case.network.layers[list(dict.fromkeys(case.network.outputs))[output]]
     return bisection.find_worst_layer(
         [bisection.Layer(layer.name, layer.kind) for layer in inner],
         lambda names: {name: made[name] for name in names},
         lambda names: dict(zip(names, graph_values(names)[-len(names) :], strict=True)),
         output=bisection.Layer(last.name, last.kind),
-        output_error=bisection.relative_error(flat(_reference(case, inputs)), flat(graph_values(()))),
+        output_error=bisection.relative_error(
+            flat([_reference(case, inputs)[output]]), flat([graph_values(())[output]])
+        ),
     )
 
 

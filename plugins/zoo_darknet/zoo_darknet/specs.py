@@ -26,7 +26,7 @@ class ExportOnnxParams(OperationParams):
 
 EXPORT_ONNX = OperationSpec(
     name="darknet.export_onnx",
-    version=1,
+    version=2,
     summary="Convert a Darknet network (cfg and weights) to ONNX with a dynamic batch, its detection heads raw.",
     params=ExportOnnxParams,
     implementation="zoo_darknet.exporting:run",

@@ -23,7 +23,7 @@ from zoo_sdk.vocabulary import Precision
 from zoo_vision.agreement import check_classes_fit, check_input_fits, check_pictures_fit
 from zoo_vision.bisection import Layer, WorstLayer, find_worst_layer, relative_error
 from zoo_vision.datasets import open_split
-from zoo_vision.parity import ParityFigures, check_parity, report_parity, tolerance_for
+from zoo_vision.parity import ParityFigures, check_conversion, parts_of, report_parity
 from zoo_vision.parity_inputs import (
     BATCH,
     ParityInputs,
@@ -62,12 +62,15 @@ def run(params: ExportOnnxParams, inputs: Inputs, context: OperationContext) -> 
     context.progress(3, 4, "comparing with Keras")
     session = _session(path.read_bytes(), context.threads)
     candidate = _outputs(lambda batch: flat(_run(session, batch)), case.chosen, context)
-    figures = check_parity(
+    names = [port.name for port in session.get_outputs()]
+    figures = check_conversion(
         reference,
         candidate,
-        max_abs=tolerance_for("fp32", reference) if params.max_abs_diff is None else params.max_abs_diff,
+        parts_of(names, _run(session, case.chosen.sample(0))),
+        precision=Precision.FP32,
+        max_abs=params.max_abs_diff,
         min_agreement=params.min_agreement,
-        locate=lambda sample: _locate(case, sample, context),
+        locate=lambda sample, output: _locate(case, sample, output, context),
     )
     _declare(case, figures, session, context)
     context.progress(4, 4, "done")
@@ -142,21 +145,21 @@ def _run(session: onnxruntime.InferenceSession, inputs: NDArray[np.float32]) -> 
         raise OperationError(f"ONNX Runtime could not run the new model: {error}") from error
 
 
-def _locate(case: _Case, sample: int, context: OperationContext) -> WorstLayer | None:
-    """The layer at which both part: the graph's values carry the names of Keras' layers."""
+def _locate(case: _Case, sample: int, output: int, context: OperationContext) -> WorstLayer | None:
+    """The layer at which both part in one output: the graph's values carry the names of Keras' layers."""
     network, model, inputs = case.loaded.network, case.loaded.model, case.chosen.sample(sample)
 
     def graph_values(names: Sequence[str]) -> list[NDArray[Any]]:
         return _run(_session(emit(network, model, show=names).SerializeToString(), context.threads), inputs)
 
     ends = {ref.layer for ref in network.outputs}
-    last = network.by_name[network.outputs[0].layer]
+    last = network.by_name[network.outputs[output].layer]
     return find_worst_layer(
         [Layer(layer.name, layer.kind) for layer in network.layers if len(layer.calls) == 1 and layer.name not in ends],
         values_inside(model, inputs),
         lambda names: dict(zip(names, graph_values(names)[-len(names) :], strict=True)),
         output=Layer(last.name, last.kind),
-        output_error=relative_error(flat(call(model, inputs)), flat(graph_values(()))),
+        output_error=relative_error(call(model, inputs)[output], graph_values(())[output]),
     )
 
 

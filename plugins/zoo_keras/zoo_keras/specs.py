@@ -79,7 +79,7 @@ MODEL_UNDER_TEST = Port(name="model", formats=FORMATS, measured=True, descriptio
 
 EXPORT_ONNX = OperationSpec(
     name="keras.export_onnx",
-    version=1,
+    version=2,
     summary="Convert a Keras h5 or .keras network to ONNX with a dynamic batch, and check that it computes the same.",
     params=ExportOnnxParams,
     implementation="zoo_keras.exporting:run",

@@ -23,22 +23,37 @@ from zoo_vision.bisection import WorstLayer, find_worst_layer, relative_error
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import padded
 from zoo_vision.onnx_graphs import expose, layers_of, output_of
-from zoo_vision.parity import ParityFigures, check_parity, check_source_is_finite, report_parity, tolerance_for
-from zoo_vision.parity_inputs import BATCH, ParityInputs, outputs_over, parity_inputs_of, random_parity_inputs
+from zoo_vision.parity import (
+    OutputPart,
+    ParityFigures,
+    check_outputs,
+    check_parity,
+    check_source_is_finite,
+    parts_of,
+    report_parity,
+    tolerance_for,
+)
+from zoo_vision.parity_inputs import BATCH, ParityInputs, flat, outputs_over, parity_inputs_of, random_parity_inputs
 
+_OUTPUT_LAYOUTS = {2: "NC", 4: "NCHW"}
+"""By the number of axes: class scores, and maps."""
 DEQUANTISED_SUFFIX = "_DequantizeLinear_Output"
 """What ONNX Runtime's quantizer appends to a value's name once it has been through INT8."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The model that something is made from: its graph, opened, and its outputs on the inputs to compare."""
+    """The model that something is made from: its graph, opened, and its outputs on the inputs to compare.
+
+    ``outputs`` are beside each other, (N, values); ``parts`` tells which is where, unless they are class scores.
+    """
 
     item: InputItem
     graph: ModelProto
     classifier: Classifier
     inputs: ParityInputs
     outputs: NDArray[Any]
+    parts: tuple[OutputPart, ...] = ()
 
     @property
     def precision(self) -> Precision:
@@ -60,8 +75,12 @@ def open_fitting_split(classifier: Classifier, reference: str, item: InputItem, 
     return opened
 
 
-def open_source(inputs: Inputs, context: OperationContext, *, split: str, samples: int) -> Source:
+def open_source(
+    inputs: Inputs, context: OperationContext, *, split: str, samples: int, several_outputs: bool = False
+) -> Source:
     """Open the input ``model``, and run it on ``samples`` of the input ``data``, or random inputs if there is none.
+
+    ``several_outputs``: what is made may have them, too, as detectors do.
 
     Raises:
         InvalidInput: the model cannot be read, or does not fit the data.
@@ -70,22 +89,28 @@ def open_source(inputs: Inputs, context: OperationContext, *, split: str, sample
     """
     item, data = inputs.one("model"), inputs.optional("data")
     graph = read_graph(item)
-    classifier = open_classifier(item, context.threads)
+    classifier = open_classifier(item, context.threads, several_outputs=several_outputs)
     if data is None:
         chosen = random_parity_inputs(classifier.preprocessing, samples, context.seed)
     else:
         opened = open_fitting_split(classifier, item.reference, data, split)
         chosen = parity_inputs_of(opened, classifier.preprocessing, samples, context.seed)
+    sample = np.repeat(chosen.sample(0), classifier.fixed_batch or 1, axis=0)
+    parts = parts_of(classifier.output_names, classifier.outputs(sample)) if several_outputs else ()
     outputs = outputs_of(classifier, chosen, context)
     check_source_is_finite(outputs)
-    return Source(item, graph, classifier, chosen, outputs)
+    return Source(item, graph, classifier, chosen, outputs, parts)
 
 
 def outputs_of(classifier: Classifier, inputs: ParityInputs, context: OperationContext) -> NDArray[Any]:
-    """The outputs (N, C) for all inputs."""
+    """The outputs (N, values) for all inputs."""
+
+    def infer(batch: NDArray[np.float32]) -> NDArray[Any]:
+        return flat(classifier.outputs(batch))
+
     largest = classifier.fixed_batch or BATCH
-    infer = padded(classifier, largest) if classifier.fixed_batch else classifier
-    return outputs_over(infer, inputs.batches(), largest=largest, before_batch=context.raise_if_cancelled)
+    whole = padded(infer, largest) if classifier.fixed_batch else infer
+    return outputs_over(whole, inputs.batches(), largest=largest, before_batch=context.raise_if_cancelled)
 
 
 def compare(
@@ -105,13 +130,20 @@ def compare(
 
     """
     candidate = _open_made(source, path, context.threads)
-    figures = check_parity(
-        source.outputs,
-        outputs_of(candidate, source.inputs, context),
-        max_abs=max_abs,
-        min_agreement=min_agreement,
-        locate=partial(_locate, source, path, precision, context),
-    )
+    outputs = outputs_of(candidate, source.inputs, context)
+    locate = partial(_locate, source, path, precision, context)
+    if source.parts:
+        figures = check_outputs(
+            source.outputs, outputs, source.parts, precision=precision, max_abs=max_abs, locate=locate
+        )
+    else:
+        figures = check_parity(
+            source.outputs,
+            outputs,
+            max_abs=max_abs,
+            min_agreement=min_agreement,
+            locate=lambda sample: locate(sample, 0),
+        )
     return candidate, figures
 
 
@@ -119,8 +151,9 @@ def compare_conversion(
     source: Source, path: Path, context: OperationContext, params: ParityParams, precision: Precision
 ) -> tuple[Classifier, ParityFigures]:
     """:func:`compare` with the given limits, or those for the ``precision`` of what was made."""
-    default = tolerance_for(precision, source.outputs)
-    allowed = default if params.max_abs_diff is None else params.max_abs_diff
+    allowed = params.max_abs_diff
+    if allowed is None and not source.parts:
+        allowed = tolerance_for(precision, source.outputs)
     return compare(source, path, context, precision=precision, max_abs=allowed, min_agreement=params.min_agreement)
 
 
@@ -129,15 +162,17 @@ def _open_made(source: Source, path: Path, threads: int) -> Classifier:
     artifact = source.item.artifact.model_copy(update={"files": (path.name,)})
     made = InputItem(reference="the new model", folder=path.parent, artifact=artifact)
     try:
-        return open_classifier(made, threads)
+        return open_classifier(made, threads, several_outputs=bool(source.parts))
     except InvalidInput as error:
         raise OperationError(f"What came out cannot be used: {error}") from error
 
 
-def _locate(source: Source, path: Path, precision: str, context: OperationContext, sample: int) -> WorstLayer | None:
-    """The layer at which the new model departs from its source on one sample."""
+def _locate(
+    source: Source, path: Path, precision: str, context: OperationContext, sample: int, number: int
+) -> WorstLayer | None:
+    """The layer at which the new model departs from its source in one output on one sample."""
     graph = onnx.shape_inference.infer_shapes(source.graph)
-    output = output_of(graph)
+    output = output_of(graph, number)
     inputs = source.inputs.sample(sample)
     models = (graph, onnx.load(str(path)))
     ask = [partial(values_inside, model, inputs, source.classifier, context) for model in models]
@@ -208,7 +243,7 @@ def declare(
 
 
 def signature_of(classifier: Classifier) -> Signature:
-    """The model's input and output as the registry describes them."""
+    """The model's input and outputs as the registry describes them."""
 
     def tensor(value: Any, layout: str) -> TensorSpec:
         shape = tuple(size if isinstance(size, int) else None for size in value.shape)
@@ -218,5 +253,5 @@ def signature_of(classifier: Classifier) -> Signature:
     session = classifier.session
     return Signature(
         inputs=(tensor(session.get_inputs()[0], classifier.preprocessing.layout),),
-        outputs=(tensor(session.get_outputs()[0], "NC"),),
+        outputs=tuple(tensor(port, _OUTPUT_LAYOUTS.get(len(port.shape), "")) for port in session.get_outputs()),
     )

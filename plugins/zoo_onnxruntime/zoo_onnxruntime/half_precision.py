@@ -18,7 +18,9 @@ STEPS = 3
 
 def run(params: ConvertFp16Params, inputs: Inputs, context: OperationContext) -> None:
     """Convert, save, and keep the result only if it computes what its source computes."""
-    source = open_source(inputs, context, split=params.parity_split, samples=params.parity_samples)
+    source = open_source(
+        inputs, context, split=params.parity_split, samples=params.parity_samples, several_outputs=True
+    )
     check_is_float(source.graph, source.item.reference)
     context.progress(1, STEPS, "converting")
     path = context.output() / FILE

@@ -16,7 +16,9 @@ MAX_MESSAGE = 500
 
 def run(params: ConvertOpsetParams, inputs: Inputs, context: OperationContext) -> None:
     """Convert, save, and keep the result only if it computes what its source computes."""
-    source = open_source(inputs, context, split=params.parity_split, samples=params.parity_samples)
+    source = open_source(
+        inputs, context, split=params.parity_split, samples=params.parity_samples, several_outputs=True
+    )
     context.progress(1, STEPS, "converting")
     before = opset_of(source.graph)
     path = context.output() / FILE

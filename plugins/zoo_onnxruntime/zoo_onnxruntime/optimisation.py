@@ -23,7 +23,9 @@ STEPS = 3
 
 def run(params: OptimiseParams, inputs: Inputs, context: OperationContext) -> None:
     """Optimise, save, and keep the result only if it computes what its source computes."""
-    source = open_source(inputs, context, split=params.parity_split, samples=params.parity_samples)
+    source = open_source(
+        inputs, context, split=params.parity_split, samples=params.parity_samples, several_outputs=True
+    )
     context.progress(1, STEPS, "optimising")
     before = len(source.graph.graph.node)
     path = context.output() / FILE

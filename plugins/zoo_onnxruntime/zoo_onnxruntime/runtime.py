@@ -1,4 +1,4 @@
-"""Opens ONNX models in ONNX Runtime: one image input, one output of class scores, on the CPU."""
+"""Opens ONNX models in ONNX Runtime: one image input, mostly one output of class scores, on the CPU."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ _INPUT_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, 
 
 @dataclass(frozen=True)
 class Classifier:
-    """An open model: calling it maps (B, ...) inputs to (B, C) outputs."""
+    """An open model: calling it maps (B, ...) inputs to (B, C) outputs, those of its first output."""
 
     session: onnxruntime.InferenceSession
     preprocessing: Preprocessing
@@ -32,7 +32,16 @@ class Classifier:
     threads: int
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
-        return run_session(self.session, inputs)[0]
+        return self.outputs(inputs)[0]
+
+    def outputs(self, inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """All outputs of a batch."""
+        return run_session(self.session, inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """In their order."""
+        return [value.name for value in self.session.get_outputs()]
 
     @property
     def details(self) -> dict[str, Any]:
@@ -45,18 +54,18 @@ class Classifier:
         }
 
 
-def open_classifier(item: InputItem, threads: int) -> Classifier:
+def open_classifier(item: InputItem, threads: int, *, several_outputs: bool = False) -> Classifier:
     """Open a model input.
 
     Raises:
-        InvalidInput: no preprocessing, another format, a file that ONNX Runtime refuses, several inputs or outputs, or
-            an input that is not what the preprocessing makes.
+        InvalidInput: no preprocessing, another format, a file that ONNX Runtime refuses, several inputs, several
+            outputs where they are not asked for, or an input that is not what the preprocessing makes.
 
     """
     preprocessing = preprocessing_of(item)
     session = _open(item, threads)
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) != 1 or (len(outputs) != 1 and not several_outputs):
         raise InvalidInput(
             f"{item.reference} has {len(inputs)} inputs and {len(outputs)} outputs; a classifier has one of each.",
             hint="Export the model again with one input and one output.",
@@ -68,7 +77,7 @@ def open_classifier(item: InputItem, threads: int) -> Classifier:
         )
     shape = [size if isinstance(size, int) else None for size in inputs[0].shape]
     check_input_fits(item.reference, preprocessing, shape)
-    classes = outputs[0].shape[-1] if len(outputs[0].shape) == 2 else None
+    classes = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
     return Classifier(
         session=session,
         preprocessing=preprocessing,

@@ -1,6 +1,5 @@
 """The parity gate: a source in its own runtime and what was made from it in OpenVINO, on the same inputs."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from zoo_vision.agreement import check_classes_fit, check_pictures_fit, preproce
 from zoo_vision.bisection import Layer, WorstLayer, find_worst_layer, relative_error
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import padded
-from zoo_vision.parity import OutputPart, ParityFigures, check_outputs, check_parity, check_source_is_finite
+from zoo_vision.parity import OutputPart, ParityFigures, check_outputs, check_parity, check_source_is_finite, parts_of
 from zoo_vision.parity_inputs import BATCH, ParityInputs, flat, outputs_over
 
 PRECISION_HINT = "f32"
@@ -151,20 +150,10 @@ def open_source(item: InputItem, model: ov.Model, inputs: ParityInputs, context:
         opened = OnnxModel(item, context.threads)
     else:
         opened = OpenvinoModel.opened(model, item.reference, preprocessing_of(item), context.threads)
-    parts = _parts(opened, inputs)
+    parts = parts_of(opened.output_names, _single(opened, inputs.sample(0)))
     outputs = outputs_of(opened, inputs, context)
     check_source_is_finite(outputs)
     return Source(item, opened, inputs, outputs, parts)
-
-
-def _parts(opened: Comparable, inputs: ParityInputs) -> tuple[OutputPart, ...]:
-    """The outputs, as one sample gives them; none for a single one of class scores."""
-    found = _single(opened, inputs.sample(0))
-    if len(found) == 1 and found[0].ndim == 2:
-        return ()
-    return tuple(
-        OutputPart(name, math.prod(output.shape[1:])) for name, output in zip(opened.output_names, found, strict=True)
-    )
 
 
 def _single(opened: Comparable, sample: NDArray[np.float32]) -> list[NDArray[Any]]:

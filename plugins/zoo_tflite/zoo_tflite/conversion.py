@@ -25,7 +25,7 @@ from zoo_vision.bisection import WorstLayer, find_worst_layer, relative_error
 from zoo_vision.datasets import open_split
 from zoo_vision.evaluation import padded
 from zoo_vision.onnx_graphs import check_external_data, expose, layers_of, output_of
-from zoo_vision.parity import ParityFigures, check_parity, report_parity, tolerance_for
+from zoo_vision.parity import ParityFigures, check_conversion, parts_of, report_parity
 from zoo_vision.parity_inputs import (
     BATCH,
     ParityInputs,
@@ -77,12 +77,15 @@ def run(params: ConvertParams, inputs: Inputs, context: OperationContext) -> Non
         before_batch=context.raise_if_cancelled,
     )
     context.progress(3, 4, "comparing with the source")
-    figures = check_parity(
+    one = np.repeat(case.chosen.sample(0), fixed or 1, axis=0)
+    figures = check_conversion(
         reference,
         candidate,
-        max_abs=tolerance_for(params.precision, reference) if params.max_abs_diff is None else params.max_abs_diff,
+        parts_of([port.name for port in session.get_outputs()], [value[:1] for value in _run(session, one)]),
+        precision=params.precision,
+        max_abs=params.max_abs_diff,
         min_agreement=params.min_agreement,
-        locate=lambda sample: _locate(case, written, context.scratch, sample),
+        locate=partial(_locate, case, written, context.scratch),
     )
     _declare(case, made, figures, context)
     context.progress(4, 4, "done")
@@ -152,7 +155,7 @@ def _reference(session: onnxruntime.InferenceSession, inputs: NDArray[np.float32
     return flat(_run(session, inputs))
 
 
-def _locate(case: _Case, written: Written, scratch: Path, sample: int) -> WorstLayer | None:
+def _locate(case: _Case, written: Written, scratch: Path, sample: int, output: int) -> WorstLayer | None:
     """The value at which both part; the interpreter keeps all values of one run, the source gives those asked for."""
     inputs = case.chosen.sample(sample)
     session = _session(_read(case.item), case.threads)
@@ -179,8 +182,8 @@ def _locate(case: _Case, written: Written, scratch: Path, sample: int) -> WorstL
         layers_of(model),
         source_values,
         new_values,
-        output=output_of(model),
-        output_error=relative_error(_reference(session, batch)[:1], flat(found)[:1]),
+        output=output_of(model, output),
+        output_error=relative_error(flat([_run(session, batch)[output]])[:1], flat([found[output]])[:1]),
     )
 
 

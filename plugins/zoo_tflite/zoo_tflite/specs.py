@@ -44,7 +44,7 @@ class BenchmarkParams(shared.TimingParams):
 
 CONVERT = OperationSpec(
     name="tflite.convert",
-    version=1,
+    version=2,
     summary="Convert an ONNX network of convolutions to TensorFlow Lite and check that it computes the same.",
     params=ConvertParams,
     implementation="zoo_tflite.conversion:run",

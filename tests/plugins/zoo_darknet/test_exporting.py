@@ -96,6 +96,9 @@ def test_a_generated_detector_computes_what_torch_computes(fold: bool, tmp_path:
         np.testing.assert_allclose(one, other, atol=1e-4)
     kinds = [node.op_type for node in onnx.load(str(context.output() / "model.onnx")).graph.node]
     assert ("BatchNormalization" in kinds) is not fold
+    parity = context.artifacts["model"][0].details["parity"]
+    assert [one["allowed_max_abs_diff"] > 0 for one in parity["outputs"]] == [True, True]
+    assert set(measured(context)) == {"max_abs_diff", "mean_abs_diff"}
 
 
 def test_a_classifier_gives_one_row_of_classes(tmp_path: Path) -> None:

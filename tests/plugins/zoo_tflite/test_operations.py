@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.zoo_inspection.conftest import real_file
+from tests.zoo_vision.detectors import write_detector
 from tests.zoo_vision.samples import (
     MACS,
     PARAMETERS,
@@ -67,6 +68,14 @@ def test_a_converted_network_scores_what_its_source_scores(model: InputItem, dat
     assert measured(lite)["top1"] == measured(source)["top1"]
     assert measured(lite)["parameters"] == PARAMETERS
     assert measured(lite)["macs"] == measured(source)["macs"] == MACS
+
+
+def test_each_of_several_outputs_is_compared_by_itself(tmp_path: Path) -> None:
+    context = converted(write_detector(tmp_path / "detector.onnx"), tmp_path)
+    parity = context.artifacts["model"][0].details["parity"]
+    assert [one["name"] for one in parity["outputs"]] == ["head_0", "head_1"]
+    assert all(one["max_abs_diff"] < one["allowed_max_abs_diff"] for one in parity["outputs"])
+    assert set(measured(context)) == {"max_abs_diff", "mean_abs_diff"}
 
 
 def test_half_precision_halves_the_weights_and_stays_within_its_tolerance(model: InputItem, tmp_path: Path) -> None:
