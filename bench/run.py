@@ -37,6 +37,7 @@ QUICK: Mapping[str, tuple[str, ...]] = {
         "--seconds",
         "0.05",
     ),
+    "matrix": ("--few", "--parity-samples", "8", "--calibration", "16"),
     "steps": ("--rounds", "1", "--steps", "2"),
     "methods": ("--quick",),
 }

@@ -11,6 +11,8 @@ from zoo_sdk.vocabulary import Precision
 MAX_STEPS = 8
 ASSUMED = Precision.FP32
 """What weights are taken for whose artifact names no precision."""
+OUR_METADATA = "zoo."
+"""Keys of a safetensors file's metadata that begin so say what the details of an artifact would say."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,17 @@ class Start:
     precision: Precision | None
     path: str
     told: frozenset[str] = frozenset()
+
+    @classmethod
+    def described(
+        cls, format_name: str, path: str, *, precision: str | None, details: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> "Start":
+        """From an artifact's description and from the ``facts`` that the inspection found in its first file."""
+        known = precision or facts.get("precision")
+        told = {name for name, value in details.items() if value}
+        keys = facts.get("metadata_keys", ())
+        told |= {key.removeprefix(OUR_METADATA) for key in keys if key.startswith(OUR_METADATA)}
+        return cls(format_name, Precision(known) if known else None, path, frozenset(told))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from zoo_sdk.conversions import ConversionEdge, Requirement, Unserved
 from zoo_sdk.operations import OperationManifest
-from zoo_sdk.vocabulary import RepositoryKind
 from zoo_server.jobs.models import Operation, Worker
 from zoo_server.pipelines.conversions.graph import OfferedEdge
+from zoo_server.pipelines.conversions.obstacles import in_words, omissions, requirements
 
 Options = Mapping[str, Mapping[str, Any]]
 """By operation, the parameters that the caller gives."""
@@ -28,7 +28,7 @@ def offered_edges(operations: Sequence[Operation], *, options: Options, has_data
         workers = list(operation.workers.all())
         given = options.get(operation.name, {})
         for number, edge in enumerate(manifest.edges):
-            reasons = (*_absence(manifest, edge, workers), *_omissions(manifest, edge, given, has_data=has_data))
+            reasons = (*_absence(manifest, edge, workers), *omissions(manifest, edge, given, has_data=has_data))
             questions = frozenset(edge.asks) - set(given)
             found.append(OfferedEdge(operation.name, number, edge, {**given, **edge.params}, reasons, questions))
     return found
@@ -69,40 +69,13 @@ def _absence(manifest: OperationManifest, edge: ConversionEdge, workers: Sequenc
     elif not serving:
         yield f"no living worker serves the queue {manifest.queue}"
     else:
-        lacks = [[item for item in _requirements(manifest, edge) if not _has(worker, item)] for worker in serving]
+        lacks = [[item for item in requirements(manifest, edge) if not _has(worker, item)] for worker in serving]
         if all(lacks):
             for worker, missing in list(zip(serving, lacks, strict=True))[:SHOWN_WORKERS]:
-                yield f"worker {worker.name} has no {' and no '.join(_words(item) for item in missing)}"
-
-
-def _requirements(manifest: OperationManifest, edge: ConversionEdge) -> list[Requirement]:
-    needed = list(edge.requires)
-    if manifest.resources.gpus and not any(item.kind == "gpu" for item in needed):
-        needed.append(Requirement(kind="gpu", reason=f"{manifest.name} runs on one"))
-    return needed
+                yield f"worker {worker.name} has no {' and no '.join(in_words(item) for item in missing)}"
 
 
 def _has(worker: Worker, requirement: Requirement) -> bool:
     if requirement.kind == "gpu":
         return bool(worker.environment.get("gpus"))
     return requirement.name not in worker.environment.get("missing_packages", ())
-
-
-def _words(requirement: Requirement) -> str:
-    what = "GPU" if requirement.kind == "gpu" else f"package {requirement.name}"
-    return f"{what} ({requirement.reason})"
-
-
-def _omissions(
-    manifest: OperationManifest, edge: ConversionEdge, given: Mapping[str, Any], *, has_data: bool
-) -> Iterator[str]:
-    """What the caller would have to say, or says otherwise."""
-    for name, value in edge.params.items():
-        if name in given and given[name] != value:
-            yield f"the option {manifest.name}.{name} is not {value!r}"
-    for port in manifest.inputs:
-        if port.required and port.name != edge.port:
-            if port.kind != RepositoryKind.DATASET:
-                yield f"needs a model for its input {port.name!r}: submit {manifest.name} as a job"
-            elif not has_data:
-                yield f"needs a data set for its input {port.name!r}"

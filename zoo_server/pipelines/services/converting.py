@@ -7,7 +7,7 @@ from zoo_sdk.errors import Conflict, InvalidInput
 from zoo_sdk.formats import find_format
 from zoo_sdk.names import Reference
 from zoo_sdk.operations import OperationManifest, Port
-from zoo_sdk.vocabulary import Precision, RepositoryKind, Scope
+from zoo_sdk.vocabulary import RepositoryKind, Scope
 from zoo_server.accounts.permissions import team_scopes
 from zoo_server.catalog.models import Artifact, Version
 from zoo_server.catalog.selectors import resolve_version
@@ -23,9 +23,6 @@ from zoo_server.pipelines.models import Pipeline
 from zoo_server.pipelines.requests import ConversionRequest, PipelineRequest
 from zoo_server.pipelines.services.starting import start_pipeline
 from zoo_server.rest.principals import Principal
-
-OUR_METADATA = "zoo."
-"""Keys of a safetensors file's metadata that begin so say what the details of an artifact would say."""
 
 
 class NoConversion(InvalidInput):
@@ -165,11 +162,8 @@ def _starts(version: Version, path: str | None) -> list[Start]:
 def _start(artifact: Artifact) -> Start:
     files = sorted(artifact.files.all(), key=lambda file: (file.position, file.path))
     facts = files[0].blob.facts if files and files[0].blob else {}
-    precision = artifact.precision or facts.get("precision")
-    told = {name for name, value in artifact.details.items() if value}
-    told |= {key.removeprefix(OUR_METADATA) for key in facts.get("metadata_keys", ()) if key.startswith(OUR_METADATA)}
     path = files[0].path if files else artifact.name
-    return Start(artifact.format, Precision(precision) if precision else None, path, frozenset(told))
+    return Start.described(artifact.format, path, precision=artifact.precision, details=artifact.details, facts=facts)
 
 
 def _refusal(principal: Principal, version: Version, start: Start, manifests: Mapping[str, OperationManifest]) -> str:
