@@ -18,6 +18,7 @@ import pytest
 
 from zoo_onebox.home import Home
 from zoo_onebox.postgres import SUPERUSER, Postgres, prepare_postgres
+from zoo_worker.processes import SPIN_COUNT
 
 START_SECONDS = 60
 
@@ -25,6 +26,8 @@ START_SECONDS = 60
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Start PostgreSQL, unless the developer names one, and point the server's settings to it."""
+    # As a worker does for its children (decision 0003): threads that spin take the cores from the other processes.
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     os.environ.setdefault("ZOO_SECRET_KEY", "only-for-tests")
     os.environ.setdefault("ZOO_BROKER_URL", "redis://127.0.0.1:1/0")
     folder = Path(tempfile.mkdtemp(prefix="zoo-tests-"))

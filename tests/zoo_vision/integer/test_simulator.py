@@ -24,6 +24,7 @@ from zoo_vision.integer.graph import (
     Linear,
     Node,
     Pooling,
+    ZeroPadding,
 )
 from zoo_vision.integer.simulator import Simulator, quantised
 
@@ -161,6 +162,12 @@ def test_pooling_takes_the_maximum_or_mean_of_windows(counts: bool) -> None:
     corner = -20 / 4 if counts else -20
     assert mean[0, 0, 0, 0] == corner
     assert mean[0, 0, 1, 1] == x[0, 0, 1:3, 1:3].mean()
+
+
+def test_zeros_are_put_around_a_picture_as_each_side_asks() -> None:
+    x = random(2, 3, 4, 5)
+    padded = run(ZeroPadding(input=0, sides=(0, 1, 2, 3)), x=x)
+    assert np.array_equal(padded, np.pad(x, ((0, 0), (0, 0), (0, 2), (1, 3))))
 
 
 def test_global_pooling_flattening_sums_products_and_concatenation_keep_the_order_of_channels() -> None:

@@ -12,7 +12,8 @@ makes us allocate."""
 
 Size = Annotated[int, Field(ge=1, le=2**20)]
 Pair = tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]]
-Padding = tuple[Annotated[int, Field(ge=0, le=4096)], Annotated[int, Field(ge=0, le=4096)]]
+PaddingWidth = Annotated[int, Field(ge=0, le=4096)]
+Padding = tuple[PaddingWidth, PaddingWidth]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 Value = Annotated[int, Field(ge=0, le=MAX_NODES)]
 """A value's number: 0 is the network's input, k what the k-th node makes."""
@@ -154,6 +155,19 @@ class Pooling(_OneInput):
         return (channels, *_windows(inputs[0], self.kernel, self.stride, self.padding))
 
 
+class ZeroPadding(_OneInput):
+    """Zeros around a picture, as many at each side as ``sides`` says: those of TensorFlow's SAME are not symmetric."""
+
+    op: Literal["zero_padding"] = "zero_padding"
+    sides: tuple[PaddingWidth, PaddingWidth, PaddingWidth, PaddingWidth]
+    """Top, left, bottom, right."""
+
+    def shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        channels, height, width = _picture(inputs[0])
+        top, left, bottom, right = self.sides
+        return (channels, height + top + bottom, width + left + right)
+
+
 class GlobalPooling(_OneInput):
     """The maximum or mean of each channel; ``flat``: (channels,) instead of (channels, 1, 1)."""
 
@@ -211,7 +225,16 @@ class Concatenation(_Node):
 
 WeightedNode = Convolution | Linear
 Node = Annotated[
-    Convolution | Linear | Affine | Activation | Pooling | GlobalPooling | Flatten | Combination | Concatenation,
+    Convolution
+    | Linear
+    | Affine
+    | Activation
+    | ZeroPadding
+    | Pooling
+    | GlobalPooling
+    | Flatten
+    | Combination
+    | Concatenation,
     Field(discriminator="op"),
 ]
 

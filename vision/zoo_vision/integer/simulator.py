@@ -23,6 +23,7 @@ from zoo_vision.integer.graph import (
     Node,
     Pooling,
     WeightedNode,
+    ZeroPadding,
 )
 
 Array = NDArray[Any]
@@ -75,10 +76,8 @@ def _step(node: Node, network: IntegerNetwork) -> Step:
             return lambda x: x * layer.multiplier + layer.bias
         case Activation():
             return _ACTIVATIONS[node.function]
-        case Pooling():
-            return partial(_pooled, node=node)
-        case GlobalPooling():
-            return partial(_pooled_wholly, node=node)
+        case Pooling() | GlobalPooling() | ZeroPadding():
+            return partial(_ON_PICTURES[node.op], node=node)
         case Combination():
             return np.add if node.function == "add" else np.multiply
         case Concatenation():
@@ -147,6 +146,11 @@ def _pooled(x: Array, node: Pooling) -> Array:
     return total / _over_windows(inside, node, np.add)
 
 
+def _padded(x: Array, node: ZeroPadding) -> Array:
+    top, left, bottom, right = node.sides
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+
+
 def _over_windows(padded: Array, node: Pooling, function: Any) -> Array:
     height, width = ((padded.shape[axis + 1] - node.kernel[axis]) // node.stride[axis] + 1 for axis in (0, 1))
     result: Array | None = None
@@ -172,3 +176,10 @@ def _flattened(x: Array) -> Array:
     # PyTorch counts channel by channel.
     ordered = x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
     return ordered.reshape(len(x), -1)
+
+
+_ON_PICTURES: dict[str, Callable[..., Array]] = {
+    "pooling": _pooled,
+    "global_pooling": _pooled_wholly,
+    "zero_padding": _padded,
+}

@@ -24,6 +24,7 @@ from zoo_vision.integer.graph import (
     Node,
     Pooling,
     WeightedNode,
+    ZeroPadding,
 )
 
 OPSET = 17
@@ -115,6 +116,9 @@ class _Writer:
                 return self._activation(node.function, inputs[0])
             case Pooling():
                 return self._pooling(node, inputs)
+            case ZeroPadding(sides=(top, left, bottom, right)):
+                pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+                return self._add("Pad", [*inputs, self._constant(f"pads_{len(self.nodes)}", pads)])
             case GlobalPooling():
                 pooled = self._add("GlobalMaxPool" if node.function == "max" else "GlobalAveragePool", inputs)
                 return self._add("Flatten", [pooled], axis=1) if node.flat else pooled

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
 
 from zoo_torch.conversion.torchscript_files import trace_and_write
-from zoo_torch.quantization.network import QuantisedConv2d, QuantisedLayer, quantised_layers
+from zoo_torch.quantization.network import QuantisedConv2d, QuantisedLayer, SamePadding, quantised_layers
 from zoo_torch.quantization.tracing import joined_normalisations, scale_and_shift, trace
 
 
@@ -61,13 +61,17 @@ class _FixedLayer(nn.Module):
         self.step = nn.Buffer(layer.input_quantiser.positive_step)
         self.limits = layer.input_quantiser.limits
         self.settings: tuple[Any, Any, Any, int] | None = None
+        self.same_padding: SamePadding | None = None
         if isinstance(layer, QuantisedConv2d):
             self.settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
+            self.same_padding = layer.same_padding
 
     def forward(self, x: Tensor) -> Tensor:
         """As the layer's own."""
         rounded = (x / self.step).clamp(*self.limits).round() * self.step
         if self.settings is None:
             return F.linear(rounded, self.weight, self.bias)
+        if self.same_padding:
+            rounded = self.same_padding(rounded)
         stride, padding, dilation, groups = self.settings
         return F.conv2d(rounded, self.weight, self.bias, stride, padding, dilation, groups)

@@ -32,6 +32,7 @@ from zoo_vision.integer.graph import (
     Node,
     Pooling,
     Shape,
+    ZeroPadding,
 )
 
 _ACTIVATION_MODULES = {
@@ -187,11 +188,15 @@ class _Conversion:
             raise _not_exportable(f"the layer {name} is used twice")
         normalisation = self.modules[self.joined[name]] if name in self.joined else None
         self.layers[name] = _numbers(module, normalisation)
-        common = {"input": source, "name": name, "integers": _integers(module)}
+        common: dict[str, Any] = {"input": source, "name": name, "integers": _integers(module)}
         if isinstance(module, nn.Linear):
             return self._add(Linear(outputs=module.out_features, inputs=module.in_features, **common))
         if isinstance(module.padding, str) or module.padding_mode != "zeros":
             raise _not_exportable(f"the layer {name} has the padding {module.padding!r}")
+        if isinstance(module, QuantisedConv2d) and module.same_padding:
+            # Zero is a code of its own on both sides, so padding before or after the rounding is the same.
+            _, height, width = self.shapes[source]
+            common["input"] = self._add(ZeroPadding(input=source, sides=module.same_padding.sides(height, width)))
         return self._add(
             Convolution.model_validate(
                 {

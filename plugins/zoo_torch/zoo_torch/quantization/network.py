@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
@@ -14,6 +14,33 @@ from zoo_torch.quantization.tracing import layers_with_unsigned_inputs
 
 _PLAIN_SUBCLASSES = frozenset({"timm.layers.linear.Linear"})
 """Subclasses that compute what their base class does."""
+_SAME_CONVOLUTION = "timm.layers.conv2d_same.Conv2dSame"
+"""Pads as TensorFlow's SAME does, as the size of each input asks for."""
+
+
+class SamePadding(NamedTuple):
+    """Zeros around a picture as TensorFlow's SAME puts them there: for ceil(size / stride) rows and columns.
+
+    An odd one goes to the bottom or the right.  Source: TensorFlow's API documentation, ``tf.nn.convolution``.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def sides(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """How many at the top, left, bottom and right of a picture of that size."""
+        totals = [
+            max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+            for size, kernel, stride, dilation in zip((height, width), *self, strict=True)
+        ]
+        (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
+        return top, left, bottom, right
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, C, h, w) with the zeros; a traced network keeps those of its example."""
+        top, left, bottom, right = self.sides(*map(int, x.shape[2:]))
+        return F.pad(x, (left, right, top, bottom))
 
 
 class QuantisedConv2d(nn.Conv2d):
@@ -21,10 +48,15 @@ class QuantisedConv2d(nn.Conv2d):
 
     weight_quantiser: StepQuantiser
     input_quantiser: StepQuantiser
+    same_padding: SamePadding | None = None
+    """Instead of ``padding``, which is 0 then."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in, h, w) to (batch, out, h', w')."""
-        return self._conv_forward(self.input_quantiser(x), self.weight_quantiser(self.weight), self.bias)
+        x = self.input_quantiser(x)
+        if self.same_padding:
+            x = self.same_padding(x)
+        return self._conv_forward(x, self.weight_quantiser(self.weight), self.bias)
 
 
 class QuantisedLinear(nn.Linear):
@@ -109,11 +141,11 @@ def _plain_layers(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
         if not isinstance(module, (nn.Conv2d, nn.Linear)):
             continue
         kind = type(module)
-        is_plain = kind in {nn.Conv2d, nn.Linear} or f"{kind.__module__}.{kind.__qualname__}" in _PLAIN_SUBCLASSES
+        is_plain = kind in {nn.Conv2d, nn.Linear} or _path(kind) in {*_PLAIN_SUBCLASSES, _SAME_CONVOLUTION}
         if not is_plain or (isinstance(module, nn.Conv2d) and module.padding_mode != "zeros"):
             raise InvalidInput(
                 f"The layer {name} is a {kind.__qualname__}, which cannot be quantised.",
-                hint="Use a network of plain convolutions (padded with zeros) and linear layers.",
+                hint="Use a network of convolutions padded with zeros and of linear layers.",
                 facts={"layer": name, "kind": kind.__qualname__},
             )
         found[name] = module
@@ -123,6 +155,10 @@ def _plain_layers(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
             hint="Give another network.",
         )
     return found
+
+
+def _path(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _check_names(scheme: QuantizationScheme, layers: Mapping[str, nn.Module]) -> None:
@@ -153,6 +189,8 @@ def _quantised(
             has_bias,
             device="meta",
         )
+        if _path(type(layer)) == _SAME_CONVOLUTION:
+            new.same_padding = SamePadding(new.kernel_size, new.stride, new.dilation)
     else:
         new = QuantisedLinear(layer.in_features, layer.out_features, has_bias, device="meta")
     new.weight, new.bias = layer.weight, layer.bias

@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from tests.plugins.zoo_torch.quantization.samples import quantised
@@ -58,7 +59,14 @@ def test_the_simulator_answers_as_torch_on_a_thousand_pictures(name: str, tmp_pa
 
 @pytest.mark.parametrize(
     "name",
-    ["timm:resnet18", "timm:mobilenetv2_050", "timm:mobilenetv3_small_050", "timm:efficientnet_b0", "timm:resnet26d"],
+    [
+        "timm:resnet18",
+        "timm:mobilenetv2_050",
+        "timm:mobilenetv3_small_050",
+        "timm:efficientnet_b0",
+        "timm:resnet26d",
+        "timm:tf_efficientnet_lite0",
+    ],
 )
 def test_timms_networks_have_an_integer_graph_that_computes_the_same(name: str) -> None:
     scheme = QuantizationScheme(weight_bits=4, activation_bits=4)
@@ -154,7 +162,9 @@ def test_qdq_onnx_answers_as_torch_and_holds_integers(tmp_path: Path) -> None:
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["timm:mobilenetv2_050", "timm:mobilenetv3_small_050", "timm:resnet26d"])
+@pytest.mark.parametrize(
+    "name", ["timm:mobilenetv2_050", "timm:mobilenetv3_small_050", "timm:resnet26d", "timm:tf_efficientnet_lite0"]
+)
 def test_qdq_onnx_of_timms_networks_answers_as_torch(name: str, tmp_path: Path) -> None:
     network = quantise(Architecture(name=name, num_classes=10).build(), QuantizationScheme()).eval()
     inputs = torch.randn(4, 3, 64, 64)
@@ -215,7 +225,19 @@ def test_fewer_than_8_bits_are_no_qdq_onnx(tmp_path: Path) -> None:
         write_qdq(to_integers(network, (1, 8, 8)), tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("name", ["zoo:resnet_small", "timm:mobilenetv3_small_050"])
+@pytest.mark.parametrize("size", [(7, 8), (8, 7), (1, 2)])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (5, 2, 1), (3, 1, 2), (1, 2, 1), (5, 3, 1)])
+def test_a_same_convolution_pads_as_timm_s_does(size: tuple[int, int], kernel: int, stride: int, dilation: int) -> None:
+    plain = Conv2dSame(2, 3, kernel, stride=stride, dilation=dilation)
+    layer = quantise(nn.Sequential(plain), QuantizationScheme(unsigned=()))[0]
+    layer.input_quantiser.initialise(torch.tensor(1.0))
+    inputs = torch.randn(2, 2, *size)
+    with torch.no_grad():
+        plain.weight.copy_(layer.weight_quantiser(plain.weight))
+        torch.testing.assert_close(layer(inputs), plain(layer.input_quantiser(inputs)))
+
+
+@pytest.mark.parametrize("name", ["zoo:resnet_small", "timm:mobilenetv3_small_050", "timm:tf_efficientnet_lite0"])
 def test_torchscript_is_loaded_without_zoo_and_answers_the_same(name: str, tmp_path: Path) -> None:
     scheme = QuantizationScheme(weight_bits=3, activation_bits=4)
     channels = 1 if name.startswith("zoo") else 3
