@@ -1,4 +1,4 @@
-"""What teams keep: their retention policies."""
+"""What teams take and keep: storage use, quotas, retention policies."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -9,10 +9,19 @@ Answer = dict[str, Any]
 
 
 class TeamStorage:
-    """``client.team_storage``: what a team keeps."""
+    """``client.team_storage``: what a team takes, may take and keeps."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
+
+    def usage(self, team: str) -> Answer:
+        """Bytes that the team uses and has reserved, physical and logical, with the quotas, and what takes most."""
+        return cast("Answer", self._api.get(path_of("teams", team, "usage")))
+
+    def set_quota(self, team: str, *, physical: int | None, logical: int | None) -> Answer:
+        """Limit the team to so many bytes (None: no limit); needs an administrator.  Answers its use."""
+        body = {"physical": physical, "logical": logical}
+        return cast("Answer", self._api.send("PUT", path_of("teams", team, "quota"), body=body))
 
     def retention(self, team: str) -> Answer:
         """The team's policy, as text in ``policy``."""

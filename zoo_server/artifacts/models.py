@@ -97,3 +97,23 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.filename or self.id}: {self.offset}/{self.size}"
+
+
+class TeamStorage(models.Model):
+    """How much room a team takes and may take, in bytes; see :mod:`zoo_server.artifacts.quotas`.
+
+    ``held`` (blobs that the team possesses) and ``reserved`` (sizes of its open uploads) are written by triggers only.
+    """
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, primary_key=True, related_name="storage")
+    held = models.BigIntegerField(default=0, db_default=0, editable=False)
+    reserved = models.BigIntegerField(default=0, db_default=0, editable=False)
+    physical_quota = models.BigIntegerField(null=True, blank=True, help_text="Bytes; empty: no limit.")
+    logical_quota = models.BigIntegerField(null=True, blank=True, help_text="Bytes; empty: no limit.")
+
+    class Meta:
+        verbose_name = "storage use of a team"
+        verbose_name_plural = "storage use of teams"
+
+    def __str__(self) -> str:
+        return f"storage of {self.team}"

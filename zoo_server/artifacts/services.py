@@ -20,6 +20,7 @@ from zoo_sdk.errors import Conflict, IntegrityError, InvalidInput, PermissionDen
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.collection import use_blob
 from zoo_server.artifacts.models import Blob, Holding, Upload
+from zoo_server.artifacts.quotas import check_reserved
 from zoo_server.artifacts.running_digests import RunningDigests
 from zoo_server.artifacts.s3_store import S3Store
 from zoo_server.artifacts.selectors import blob_store, stored_bytes, upload_for
@@ -79,7 +80,8 @@ def open_upload(
 
     Raises:
         InvalidInput: the team holds these bytes, and they have another size.
-        InsufficientStorage: the quota or the disk has no room for ``size`` bytes.
+        QuotaExceeded: the team's quota has no room for ``size`` bytes.
+        InsufficientStorage: the store's quota or the disk has none.
 
     """
     if principal.user_id is None:
@@ -110,6 +112,7 @@ def open_upload(
     with transaction.atomic():
         _check_room(size)
         upload.save(force_insert=True)
+        check_reserved(team, size)
     return upload
 
 

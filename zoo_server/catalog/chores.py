@@ -28,3 +28,9 @@ def bury() -> int:
 def apply_retention() -> int:
     """Delete what the teams' retention policies do not keep; answers how many versions."""
     return services.apply_retention()
+
+
+@shared_task(name="zoo.catalog.release_holdings")
+def release_holdings() -> int:
+    """Forget possessions that nothing needs; answers how many."""
+    return services.release_holdings()

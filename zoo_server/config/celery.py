@@ -70,6 +70,11 @@ app.conf.update(
             "schedule": crontab(hour=3, minute=17),
             "options": {"expires": 3600},
         },
+        "forget possessions that nothing needs": {
+            "task": "zoo.catalog.release_holdings",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
         "let go of what was deleted long ago": {
             "task": "zoo.catalog.bury",
             "schedule": 3600.0,

@@ -66,7 +66,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "logout": Entry("login:logout", "Forget the kept token.", ADMIN),
         "whoami": Entry("login:whoami", "Show who you are and what you may do.", ADMIN),
         "teams": Entry("administration:teams", "List and create teams.", ADMIN),
-        "team": Entry("team_storage:team", "What a team keeps: retention policies.", ADMIN),
+        "team": Entry("team_storage:team", "Show a team's storage use; set quotas and retention policies.", ADMIN),
         "members": Entry("administration:members", "List, set and remove the members of a team.", ADMIN),
         "tokens": Entry("administration:tokens", "List, create and revoke your tokens.", ADMIN),
         "services": Entry("people:services", "List, create and delete service accounts and their tokens.", ADMIN),

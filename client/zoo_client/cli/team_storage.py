@@ -1,5 +1,6 @@
-"""``zoo team``: what a team keeps."""
+"""``zoo team``: what a team takes, how much it may, and what it keeps."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ from zoo_client.cli.text import bytes_text, count_text, time_text
 from zoo_sdk.errors import InvalidInput
 
 MAX_POLICY_BYTES = 64 * 1024
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
+SIZE = re.compile(rf"([0-9]+(?:\.[0-9]+)?) ?({'|'.join(UNITS)})")
 PolicyArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="YAML file with the rules.", exists=True, dir_okay=False)
 ]
@@ -21,9 +24,89 @@ PolicyOption = Annotated[
     Path | None, typer.Option("--file", help="Try this policy instead of the team's.", exists=True, dir_okay=False)
 ]
 
-team = typer.Typer(help="What a team keeps.", add_completion=False, no_args_is_help=True)
+team = typer.Typer(
+    help="What a team takes, how much it may, and what it keeps.", add_completion=False, no_args_is_help=True
+)
 retention = typer.Typer(help="Retention policies: what a team does not keep for ever.", no_args_is_help=True)
 team.add_typer(retention, name="retention")
+
+
+@command(team, "usage", "zoo team usage", "zoo team usage vision")
+def usage_command(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="TEAM", help="Only this team, with what takes most.")] = None,
+) -> None:
+    """Show how much room your teams take, and how much they may."""
+    session = session_of(context)
+    with session.client() as client:
+        names = [name] if name else [row["name"] for row in client.teams.iterate()]
+        found = [client.team_storage.usage(item) for item in names]
+    sections: list[Any] = [lambda: _usage(found)]
+    if name and found[0]["largest"]:
+        sections += ["", lambda: _largest(found[0])]
+    session.show(found[0] if name else {"results": found, "next": None}, *sections)
+
+
+@command(
+    team,
+    "quota",
+    "zoo team quota vision --physical 500GiB --logical 2TiB",
+    "zoo team quota vision --physical none --logical none",
+)
+def quota_command(
+    context: typer.Context,
+    name: TeamArgument,
+    *,
+    physical: Annotated[str, typer.Option(help="Room for the bytes it possesses, such as 500GiB; or none.")],
+    logical: Annotated[str, typer.Option(help="Room for the bytes of its versions; or none.")],
+) -> None:
+    """Limit how much room a team may take; needs an administrator."""
+    session = session_of(context)
+    limits = {"physical": _bytes_of(physical), "logical": _bytes_of(logical)}
+    with session.client() as client:
+        found = client.team_storage.set_quota(name, **limits)
+    session.show(found, lambda: _usage([found]))
+
+
+def _usage(rows: list[dict[str, Any]]) -> Any:
+    cells = [
+        (
+            row["team"],
+            measure,
+            bytes_text(row[measure]["used"]),
+            bytes_text(row[measure]["reserved"]),
+            "no limit" if row[measure]["quota"] is None else bytes_text(row[measure]["quota"]),
+            _share_text(row[measure]),
+        )
+        for row in rows
+        for measure in ("physical", "logical")
+    ]
+    columns = ("team", "measure", "used", "reserved", "quota", "taken")
+    return table(columns, cells, right=("used", "reserved", "quota", "taken"))
+
+
+def _share_text(use: dict[str, Any]) -> str:
+    return f"{100 * (use['used'] + use['reserved']) / use['quota']:.0f} %" if use["quota"] else ""
+
+
+def _largest(found: dict[str, Any]) -> Any:
+    cells = [
+        (row["name"], row["kind"], str(row["versions"]), bytes_text(row["size"]), bytes_text(row["restorable"]))
+        for row in found["largest"]
+    ]
+    columns = ("name", "kind", "versions", "size", "of it deleted")
+    return table(columns, cells, right=("versions", "size", "of it deleted"))
+
+
+def _bytes_of(text: str) -> int | None:
+    if text.strip().lower() == "none":
+        return None
+    found = SIZE.fullmatch(text.strip())
+    if found is None:
+        raise InvalidInput(
+            f"{text!r} is no size.", hint=f"Write a number with one of {', '.join(UNITS)}, such as 500GiB, or none."
+        )
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 @command(retention, "show", "zoo team retention show vision")

@@ -75,3 +75,20 @@ def test_a_retention_policy_is_tried_set_and_removed(admin: Zoo, registry: Regis
     wrong = admin("team", "retention", "set", registry.team, str(policy))
     assert (wrong.code != 0, "rules.0.keep_last" in wrong.err) == (True, True)
     assert admin("team", "retention", "remove", registry.team).code == 0
+
+
+def test_use_is_shown_and_a_quota_stops_a_push(admin: Zoo, registry: Registry, tmp_path: Path) -> None:
+    push(admin, registry, tmp_path, "measured")
+    used = admin("team", "usage", registry.team, "--json").json["physical"]["used"]
+    assert used > 0
+    shown = admin("team", "usage", registry.team).out
+    assert "measured" in shown
+    assert "no limit" in shown
+    assert registry.team in admin("team", "usage").out
+    assert admin("team", "quota", registry.team, "--physical", f"{used}B", "--logical", "1.5TiB").code == 0
+    assert "100 %" in admin("team", "usage", registry.team).out
+    (tmp_path / "more.bin").write_bytes(b"more")
+    refused = admin("push", f"{registry.team}/measured", str(tmp_path / "more.bin"), "--json")
+    assert (refused.code != 0, refused.json["error"]["code"]) == (True, "quota-exceeded")
+    assert "no size" in admin("team", "quota", registry.team, "--physical", "1 elephant", "--logical", "none").err
+    assert admin("team", "quota", registry.team, "--physical", "none", "--logical", "none").code == 0

@@ -12,6 +12,7 @@ from zoo_server.catalog.api import (
     reports,
     repository_views,
     retention_views,
+    usage_views,
     version_views,
 )
 from zoo_server.catalog.api.comparison import ComparisonView
@@ -59,6 +60,8 @@ urlpatterns = [
     path("catalogues/import", catalogue_views.CatalogueImportView.as_view(), name="catalogue-import"),
     path("catalogues/fetch", catalogue_views.FetchView.as_view(), name="catalogue-fetch"),
     path("catalogues/files", catalogue_views.RemoteFileList.as_view(), name="remote-files"),
+    path("teams/<str:team>/usage", usage_views.UsageView.as_view(), name="team-usage"),
+    path("teams/<str:team>/quota", usage_views.QuotaView.as_view(), name="team-quota"),
     path("teams/<str:team>/retention", retention_views.RetentionView.as_view(), name="retention"),
     path("teams/<str:team>/retention/preview", retention_views.RetentionPreview.as_view(), name="retention-preview"),
     path("compare", ComparisonView.as_view(), name="compare"),

@@ -16,6 +16,7 @@ from zoo_server.catalog.services.files import (
     add_uploaded_file,
     remove_file,
 )
+from zoo_server.catalog.services.holdings import release_holdings
 from zoo_server.catalog.services.importing import import_catalogue
 from zoo_server.catalog.services.lineage import add_parent, inherit_strategy, set_strategy
 from zoo_server.catalog.services.metrics import add_metric
@@ -49,6 +50,7 @@ __all__ = [
     "inherit_strategy",
     "mirror_next",
     "pin_version",
+    "release_holdings",
     "remove_alias",
     "remove_file",
     "remove_retention",

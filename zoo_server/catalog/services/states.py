@@ -8,6 +8,7 @@ from django.utils import timezone
 from zoo_sdk.artifacts import DatasetDescription
 from zoo_sdk.errors import Conflict, InvalidInput, UnknownName
 from zoo_sdk.vocabulary import RepositoryKind, Scope, VersionState
+from zoo_server.artifacts.quotas import check_logical
 from zoo_server.audit.services import record_event
 from zoo_server.catalog.manifest import manifest_digest, manifest_of
 from zoo_server.catalog.models import ARROWS, StateChange, Version
@@ -36,6 +37,7 @@ def seal_version(*, principal: Principal, version: Version, comment: str = "", m
 
     Raises:
         Conflict: it is not a draft.
+        QuotaExceeded: the team's logical quota has no room for it.
         InvalidInput: it has no file, or a data set lacks its description or a file that the description names.
 
     """
@@ -47,9 +49,11 @@ def seal_version(*, principal: Principal, version: Version, comment: str = "", m
             raise InvalidInput(f"{draft} has no file.", hint="Add at least one before sealing it.")
         if draft.repository.kind == RepositoryKind.DATASET:
             _check_dataset(draft, [file["path"] for file in manifest["files"]])
+        size = sum(file["size"] or 0 for file in manifest["files"])
+        check_logical(draft.repository.team, size)
         facts = {
             "digest": manifest_digest(manifest),
-            "size": sum(file["size"] or 0 for file in manifest["files"]),
+            "size": size,
             "sealed_at": timezone.now(),
         }
         details = {"digest": facts["digest"], "files": len(manifest["files"])}
