@@ -23,6 +23,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_DATABASE_URL": "postgresql:// URL of the registry's database.",
         "ZOO_BROKER_URL": "redis:// URL of the broker.",
         "ZOO_SECRET_KEY": "Django's secret key.",
+        "ZOO_PROXIES": "Networks of the proxies before the registry; their X-Forwarded-For is believed (default none).",
         "ZOO_ALLOWED_HOSTS": "Host names that the registry answers to, separated by commas.",
         "ZOO_STORE_DIR": "Folder of the local blob store.",
         "ZOO_STORE_QUOTA_GIB": "Largest total size of the blob store in GiB (default: no limit).",

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from zoo_server.accounts.authentication import principal_of_user
-from zoo_server.accounts.models import Membership, Team, Token, User, WebSession
+from zoo_server.accounts.models import FailureCount, Membership, Team, Token, User, WebSession
 from zoo_server.accounts.services import revoke_token
 from zoo_server.accounts.sessions import end_session
 from zoo_server.audit.admin import ReadOnlyAdmin
@@ -80,3 +80,11 @@ class WebSessionAdmin(ReadOnlyAdmin):
         principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
         for session in queryset.select_related("user"):
             end_session(principal=principal, session=session)
+
+
+@admin.register(FailureCount)
+class FailureCountAdmin(ReadOnlyAdmin):
+    """Wrong passwords and tokens of the last while."""
+
+    list_display = ("key", "failures", "since")
+    ordering = ("-since",)

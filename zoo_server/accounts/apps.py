@@ -11,4 +11,4 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the descriptions of our ways to sign in, and hear of people who do."""
-        from zoo_server.accounts import schema, sessions  # noqa: F401
+        from zoo_server.accounts import authentication, schema, sessions  # noqa: F401

@@ -84,3 +84,14 @@ class WebSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} from {self.address or 'somewhere'}"
+
+
+class FailureCount(models.Model):
+    """How many wrong passwords or tokens there were since a moment (see :mod:`zoo_server.accounts.throttling`)."""
+
+    key = models.CharField(max_length=80, primary_key=True, editable=False)
+    failures = models.PositiveIntegerField()
+    since = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

@@ -16,6 +16,7 @@ from zoo_sdk.vocabulary import Scope, TeamRole
 from zoo_server.accounts.models import Membership, Team, Token, User
 from zoo_server.accounts.permissions import default_scopes, require_superuser
 from zoo_server.accounts.selectors import TOKEN_PREFIX, token_digest
+from zoo_server.accounts.throttling import forget_wrong_passwords, note_wrong_password, refuse_guesses
 from zoo_server.audit.services import record_event
 from zoo_server.rest.principals import Principal
 
@@ -217,16 +218,20 @@ def log_in(
 
     Raises:
         WrongCredentials: wrong name or password (not told which).
+        TooManyAttempts: too many wrong ones before; also the right password is refused then.
         PermissionDenied: a scope that the user cannot have.
 
     """
     username, password = credentials
+    refuse_guesses(username=username, address=principal.address)
     user = ModelBackend().authenticate(None, username=username, password=password)
     if not isinstance(user, User):
+        note_wrong_password(username=username, address=principal.address)
         raise WrongCredentials(
             "The user name or the password is wrong.",
             hint="With a token, send it as `Authorization: Bearer zoo_...` instead (`zoo login --token`).",
         )
+    forget_wrong_passwords(username=username, address=principal.address)
     allowed = default_scopes(user)
     wanted = allowed if scopes is None else frozenset(scopes)
     if not wanted <= allowed:

@@ -22,7 +22,7 @@ from zoo_sdk.errors import NotFound
 from zoo_server.accounts.models import User, WebSession
 from zoo_server.accounts.permissions import administers_server
 from zoo_server.audit.services import record_event
-from zoo_server.rest.principals import Principal
+from zoo_server.rest.principals import Principal, address_of
 
 SEEN_KEY = "zoo_seen"
 """Where the session keeps when its last use was written, so that asking costs no query."""
@@ -54,9 +54,9 @@ def note_sign_in(request: HttpRequest, user: User, **_: Any) -> None:
     if session.session_key is None:
         session.create()
     session[SEEN_KEY] = int(time.time())
-    address = request.META.get("REMOTE_ADDR") or None
+    address = address_of(request)
     with transaction.atomic():
-        row, _ = WebSession.objects.update_or_create(
+        row, _made = WebSession.objects.update_or_create(
             session_key=session.session_key,
             defaults={
                 "user": user,
@@ -73,7 +73,7 @@ def note_sign_out(request: HttpRequest, user: User | None, **_: Any) -> None:
     """Take the session from the list."""
     row = WebSession.objects.select_related("user").filter(session_key=request.session.session_key).first()
     if row is not None and user is not None:
-        actor = Principal(name=user.username, user_id=user.pk, address=request.META.get("REMOTE_ADDR") or None)
+        actor = Principal(name=user.username, user_id=user.pk, address=address_of(request))
         with transaction.atomic():
             record_event(actor=actor, action="session.closed", subject=row)
             row.delete()
@@ -89,7 +89,7 @@ def session_for(*, principal: Principal, session_id: UUID) -> WebSession:
     """One of the caller's sessions (superusers: anybody's); raises :class:`NotFound` otherwise."""
     rows = live_sessions().filter(pk=session_id)
     if not administers_server(principal):
-        rows = rows.filter(user_id=principal.user_id)
+        rows = rows.filter(user_id=principal.user_id) if principal.user_id else rows.none()
     found = rows.first()
     if found is None:
         raise NotFound(f"You have no session {session_id}.", hint="See GET /api/v1/sessions.")

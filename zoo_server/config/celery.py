@@ -90,6 +90,11 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"expires": 3600},
         },
+        "forget old wrong passwords": {
+            "task": "zoo.accounts.forget_old_counts",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
         "forget idempotency keys": {
             "task": "zoo.jobs.forget_idempotency_keys",
             "schedule": 3600.0,

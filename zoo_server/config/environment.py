@@ -31,6 +31,7 @@ class Environment:
     secret_key: str
     allowed_hosts: list[str]
     public_url: str
+    proxies: list[str]
     store_dir: Path
     store_quota_bytes: int | None
     deletion_days: float
@@ -58,6 +59,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         secret_key=environ.get("ZOO_SECRET_KEY") or "not-secret: only for commands that answer no request",
         allowed_hosts=environ.get("ZOO_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(","),
         public_url=environ.get("ZOO_URL", "http://127.0.0.1:8080").rstrip("/"),
+        proxies=_networks(environ, "ZOO_PROXIES"),
         store_dir=Path(environ.get("ZOO_STORE_DIR", home / "store")),
         s3=_s3(environ),
         store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
@@ -68,7 +70,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         lease_seconds=int(_number(environ, "ZOO_LEASE_SECONDS", 60)),
         catalogues_dir=Path(environ.get("ZOO_CATALOGS_DIR", CATALOGUES)),
         mirror_hosts=_words(environ.get("ZOO_MIRROR_HOSTS", MIRROR_HOSTS)),
-        mirror_networks=_networks(environ.get("ZOO_MIRROR_NETWORKS", "")),
+        mirror_networks=_networks(environ, "ZOO_MIRROR_NETWORKS"),
         mirror_limit_bytes=int(_number(environ, "ZOO_MIRROR_LIMIT_GIB", 20) * 2**30),
         debug=debug,
     )
@@ -107,16 +109,16 @@ def _words(text: str) -> list[str]:
     return [word.strip().lower() for word in text.split(",") if word.strip()]
 
 
-def _networks(text: str) -> list[str]:
-    words = _words(text)
+def _networks(environ: Mapping[str, str], name: str) -> list[str]:
+    words = _words(environ.get(name, ""))
     for word in words:
         try:
             ip_network(word)
         except ValueError as error:
             raise InvalidInput(
-                f"ZOO_MIRROR_NETWORKS: {word!r} is not a network: {error}.",
+                f"{name}: {word!r} is not a network: {error}.",
                 hint="Write networks such as 10.20.0.0/16, separated by commas.",
-                facts={"field": "ZOO_MIRROR_NETWORKS"},
+                facts={"field": name},
             ) from error
     return words
 

@@ -38,6 +38,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "zoo_server.accounts.sessions.SessionUse",
+    "zoo_server.accounts.authentication.TooManyAttemptsPage",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -53,6 +54,7 @@ ATOMIC_REQUESTS = False
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
+    "zoo_server.accounts.authentication.SignInGuard",
     "django.contrib.auth.backends.ModelBackend",
     "zoo_server.accounts.authentication.TokenAsPassword",
 ]
@@ -129,6 +131,7 @@ ZOO_S3 = ENVIRONMENT.s3
 ZOO_STORE_QUOTA_BYTES = ENVIRONMENT.store_quota_bytes
 ZOO_DELETION_DAYS = ENVIRONMENT.deletion_days
 ZOO_PUBLIC_URL = ENVIRONMENT.public_url
+ZOO_PROXIES = ENVIRONMENT.proxies
 ZOO_AUDIT_CHECKPOINTS = ENVIRONMENT.audit_checkpoints
 ZOO_SIGNING_KEYS_DIR = ENVIRONMENT.signing_keys_dir
 ZOO_MLFLOW_TRACKING_URI = ENVIRONMENT.mlflow_tracking_uri

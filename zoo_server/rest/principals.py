@@ -1,8 +1,11 @@
 """Who is asking: the caller of a request, as services and permissions see it."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from uuid import UUID
 
+from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.request import Request
 
 from zoo_sdk.vocabulary import Scope
@@ -50,6 +53,17 @@ def principal_of(request: Request) -> Principal:
     return anonymous(address_of(request))
 
 
-def address_of(request: Request) -> str | None:
-    """The peer's address as the web server saw it; proxies are the web server's business."""
-    return request.META.get("REMOTE_ADDR") or None
+def address_of(request: Request | HttpRequest) -> str | None:
+    """The address of the connection's other end; where that is a proxy of ours, the one that it names.
+
+    ``X-Forwarded-For`` is read from its end, for as long as the address so far is one of ``ZOO_PROXIES``: what stands
+    before was written by the caller.
+    """
+    found = request.META.get("REMOTE_ADDR") or None
+    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    while found and hops and any(ip_address(found) in ip_network(proxy) for proxy in settings.ZOO_PROXIES):
+        try:
+            found = str(ip_address(hops.pop().strip()))
+        except ValueError:
+            break
+    return found

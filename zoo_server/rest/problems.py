@@ -26,6 +26,14 @@ class Gone(errors.ZooError):
     code = "gone"
 
 
+class TooManyAttempts(exceptions.Throttled):
+    """Too many wrong passwords or tokens; ``seconds``: until the next attempt is looked at."""
+
+    def __init__(self, seconds: float, why: str) -> None:
+        self.seconds = ceil(seconds)
+        super().__init__(wait=seconds, detail=why)
+
+
 class TooLarge(errors.ZooError):
     """More bytes than the limit or the space left."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
@@ -58,7 +57,6 @@ def scene(db: None, settings: Any, tmp_path: Path, broker: Any, monkeypatch: pyt
     settings.ZOO_SIGNING_KEYS_DIR = tmp_path / "keys"
     settings.ZOO_CATALOGUES_DIR = tmp_path  # reading those that come with the server would take a second each time
     monkeypatch.setattr("drf_spectacular.generators.SchemaGenerator.get_schema", lambda *_, **__: {})  # slow, too
-    cache.clear()
     return make_scene()
 
 

@@ -7,7 +7,6 @@ from rest_framework import status
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from zoo_sdk.vocabulary import Scope, TeamRole
@@ -16,21 +15,11 @@ from zoo_server.accounts.api import serializers as forms
 from zoo_server.accounts.models import Membership, Token, User
 from zoo_server.rest.pagination import Order, keyset_page
 from zoo_server.rest.permissions import PUBLIC
-from zoo_server.rest.principals import Principal, address_of, principal_of
+from zoo_server.rest.principals import Principal, principal_of
 from zoo_server.rest.schema import page_of
 from zoo_server.rest.serializers import PageQuery, validated
 
 TEAM_SCOPES = {"GET": Scope.READ, "POST": Scope.ADMIN, "PATCH": Scope.ADMIN, "PUT": Scope.ADMIN, "DELETE": Scope.ADMIN}
-
-
-class LoginThrottle(SimpleRateThrottle):
-    """Slows down guessing: a few attempts a minute from one address."""
-
-    rate = "20/min"
-    scope = "login"
-
-    def get_cache_key(self, request: Request, view: APIView) -> str:
-        return self.cache_format % {"scope": self.scope, "ident": address_of(request) or "unknown"}
 
 
 class Login(APIView):
@@ -38,7 +27,6 @@ class Login(APIView):
 
     scopes = {"POST": PUBLIC}
     authentication_classes = ()
-    throttle_classes = (LoginThrottle,)
 
     @extend_schema(operation_id="login", request=forms.LoginSerializer, responses={201: forms.IssuedTokenSerializer})
     def post(self, request: Request) -> Response:
@@ -143,9 +131,7 @@ class TokenList(APIView):
 
     scopes = {"GET": Scope.READ, "POST": Scope.READ}
 
-    @extend_schema(
-        operation_id="list_tokens", parameters=[forms.UserPageQuery], responses=forms.TokenPage
-    )
+    @extend_schema(operation_id="list_tokens", parameters=[forms.UserPageQuery], responses=forms.TokenPage)
     def get(self, request: Request) -> Response:
         query = validated(forms.UserPageQuery, request.query_params)
         rows = selectors.live_tokens(principal=signed_in(request), username=query.pop("user", None))
