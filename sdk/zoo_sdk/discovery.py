@@ -1,5 +1,7 @@
 """Operations found through entry points of the group ``zoo.operations``."""
 
+import logging
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -7,6 +9,8 @@ from typing import Any
 from zoo_sdk.context import OperationFunction
 from zoo_sdk.errors import InvalidInput, UnknownName
 from zoo_sdk.operations import OperationSpec
+
+logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "zoo.operations"
 
@@ -18,19 +22,32 @@ class InvalidPlugin(InvalidInput):
 
 
 def discover_operations() -> dict[str, OperationSpec]:
-    """All installed operations by name, without importing any framework.
+    """All usable operations that are installed, by name, without importing any framework.
 
-    Raises:
-        InvalidPlugin: an entry point cannot be imported, is no OperationSpec, or two distributions offer one name.
-
+    What cannot be used (:class:`InvalidPlugin`) is logged and left out, so that one broken plugin stops no other one;
+    :func:`find_operation` says what is wrong with it.
     """
     found: dict[str, OperationSpec] = {}
-    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda item: (item.name, item.value)):
-        spec = _load(point)
-        if spec.name in found:
-            raise InvalidPlugin(f"Two plugins offer {spec.name!r}; the second is {point.value}.", hint="Uninstall one.")
-        found[spec.name] = spec
+    for name, points in _points_by_name().items():
+        try:
+            found[name] = _only(name, points)
+        except InvalidPlugin:
+            logger.exception("the operation %s is not offered", name)
     return found
+
+
+def _points_by_name() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda item: (item.name, item.value)):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _only(name: str, points: Sequence[EntryPoint]) -> OperationSpec:
+    if len(points) > 1:
+        places = " and ".join(point.value for point in points)
+        raise InvalidPlugin(f"Two plugins offer {name!r}: {places}.", hint="Uninstall one.")
+    return _load(points[0])
 
 
 def _load(point: EntryPoint) -> OperationSpec:
@@ -49,11 +66,17 @@ def _load(point: EntryPoint) -> OperationSpec:
 
 
 def find_operation(name: str) -> OperationSpec:
-    """The installed operation of that name."""
-    known = discover_operations()
+    """The installed operation of that name; no other plugin is imported.
+
+    Raises:
+        UnknownName: nothing of that name is installed.
+        InvalidPlugin: its entry point cannot be imported, is no OperationSpec, or two distributions offer the name.
+
+    """
+    known = _points_by_name()
     if name not in known:
         raise UnknownName("operation", name, known)
-    return known[name]
+    return _only(name, known[name])
 
 
 def load_implementation(spec: OperationSpec) -> OperationFunction[Any]:

@@ -28,7 +28,7 @@ def test_an_unknown_operation_is_refused_with_the_nearest() -> None:
 def test_two_plugins_with_one_name_are_a_clash(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, ("example.make", "zoo_example.specs:MAKE"), ("example.make", "zoo_example.specs:MAKE"))
     with pytest.raises(InvalidPlugin, match=r"Two plugins offer 'example\.make'"):
-        discover_operations()
+        find_operation("example.make")
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,25 @@ def test_two_plugins_with_one_name_are_a_clash(monkeypatch: pytest.MonkeyPatch) 
 def test_a_broken_entry_point_is_named(monkeypatch: pytest.MonkeyPatch, value: str, reason: str) -> None:
     offer(monkeypatch, ("example.make", value))
     with pytest.raises(InvalidPlugin, match=reason) as caught:
-        discover_operations()
+        find_operation("example.make")
     assert value in str(caught.value)
+
+
+def test_a_broken_plugin_is_logged_and_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer(
+        monkeypatch,
+        ("example.make", "zoo_example.nowhere:MAKE"),
+        ("example.score", "zoo_example.specs:SCORE"),
+        ("example.wait", "zoo_example.specs:WAIT"),
+        ("example.wait", "zoo_example.specs:WAIT"),
+    )
+    assert [*discover_operations()] == ["example.score"]
+    assert find_operation("example.score").name == "example.score"
+    assert "the operation example.make is not offered" in caplog.text
+    assert "The entry point example.make = zoo_example.nowhere:MAKE" in caplog.text
+    assert "Two plugins offer 'example.wait'" in caplog.text
 
 
 def test_the_implementation_is_imported_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
