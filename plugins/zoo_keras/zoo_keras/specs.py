@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from zoo_sdk.conversions import ConversionEdge
-from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
+from zoo_sdk.operations import OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
 from zoo_vision import parameters as shared
 
@@ -36,13 +36,12 @@ class Architecture(BaseModel):
     alpha: float | None = Field(None, gt=0, le=4, description="Width of a MobileNet.")
 
 
-class ExportOnnxParams(OperationParams):
+class ExportOnnxParams(shared.ParityParams):
     """Parameters of ``keras.export_onnx``."""
 
     architecture: Architecture | None = Field(
         None, description="The network, for a file with weights only that comes without its configuration."
     )
-    parity_split: str = Field("test", min_length=1, max_length=100, description="Split that the parity check reads.")
     parity_samples: int = Field(64, ge=1, le=100_000, description="Samples that the parity check compares.")
     max_abs_diff: float | None = Field(
         None,
@@ -51,20 +50,15 @@ class ExportOnnxParams(OperationParams):
         description="Largest allowed difference of an output; by default 1e-4 of the largest, or of 1 if all "
         "are smaller.",
     )
-    min_agreement: float = Field(99.0, ge=0, le=100, description="Smallest allowed agreement of the top class, in %.")
 
 
-class EvaluateParams(OperationParams):
+class EvaluateParams(shared.EvaluateParams):
     """Parameters of ``keras.evaluate``."""
 
     architecture: Architecture | None = Field(
         None, description="The network, for a file with weights only that comes without its configuration."
     )
-    split: str = Field("test", min_length=1, max_length=100, description="Split of the data set to evaluate on.")
     batch: int = Field(64, ge=1, le=4096, description="Samples in a batch.")
-    limit: int | None = Field(
-        None, ge=1, le=10**9, description="Evaluate so many samples, evenly spread over the split; all by default."
-    )
 
 
 class BenchmarkParams(shared.BenchmarkParams):

@@ -13,7 +13,6 @@ from onnx import ModelProto
 
 from zoo_onnxruntime.graphs import read_graph
 from zoo_onnxruntime.runtime import RUNTIME, Classifier, open_classifier, open_session, run_session
-from zoo_onnxruntime.specs import ParityParams
 from zoo_sdk.artifacts import ArtifactDescription, Signature, TensorSpec
 from zoo_sdk.context import InputItem, Inputs, OperationContext
 from zoo_sdk.errors import InvalidInput, OperationError
@@ -23,6 +22,7 @@ from zoo_vision.bisection import WorstLayer, find_worst_layer, relative_error
 from zoo_vision.datasets import ImageSplit, open_split
 from zoo_vision.evaluation import padded
 from zoo_vision.onnx_graphs import expose, layers_of, output_of
+from zoo_vision.parameters import ParityParams
 from zoo_vision.parity import (
     OutputPart,
     ParityFigures,

@@ -7,19 +7,13 @@ from pydantic import BeforeValidator, Field, model_validator
 from zoo_sdk.conversions import ConversionEdge
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
-from zoo_vision.parameters import BenchmarkParams
+from zoo_vision.parameters import BatchedEvaluateParams, BenchmarkParams, ParityParams
 
 MODEL = Port(name="model", formats=("onnx",), measured=True, description="The ONNX model under test.")
 
 
-class EvaluateParams(OperationParams):
+class EvaluateParams(BatchedEvaluateParams):
     """Parameters of ``onnxruntime.evaluate``."""
-
-    split: str = Field("test", min_length=1, max_length=100, description="Split of the data set to evaluate on.")
-    batch: int = Field(64, ge=1, le=4096, description="Samples in a batch; a model with a fixed batch uses its own.")
-    limit: int | None = Field(
-        None, ge=1, le=10**9, description="Evaluate so many samples, evenly spread over the split; all by default."
-    )
 
 
 def _independent_of_hardware(level: object) -> object:
@@ -29,21 +23,6 @@ def _independent_of_hardware(level: object) -> object:
             "choose basic or extended; ONNX Runtime does the rest when it opens the file"
         )
     return level
-
-
-class ParityParams(OperationParams):
-    """Parameters of the check that a converted model computes what its source computes."""
-
-    parity_split: str = Field("test", min_length=1, max_length=100, description="Split that the parity check reads.")
-    parity_samples: int = Field(256, ge=1, le=100_000, description="Samples that the parity check compares.")
-    max_abs_diff: float | None = Field(
-        None,
-        ge=0,
-        le=1e9,
-        description="Largest allowed difference of an output; by default 1e-4 (fp32) or 1e-2 (fp16) of the largest "
-        "output, or of 1 if all are smaller.",
-    )
-    min_agreement: float = Field(99.0, ge=0, le=100, description="Smallest allowed agreement of the top class, in %.")
 
 
 class OptimiseParams(ParityParams):

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from zoo_sdk.conversions import ConversionEdge, Requirement
 from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, RepositoryKind, StrategyKind
+from zoo_vision import parameters as shared
 
 NEEDS = (
     Requirement(kind="gpu", reason="plans are built and run on an NVIDIA GPU"),
@@ -17,7 +18,7 @@ MODEL_UNDER_TEST = Port(
 )
 
 
-class BuildParams(OperationParams):
+class BuildParams(shared.ParityParams):
     """Parameters of ``tensorrt.build``.  The precision is the ONNX file's own: float32, float16, or QDQ for INT8."""
 
     min_batch: int = Field(1, ge=1, le=4096, description="Fewest samples that the plan takes at once.")
@@ -32,8 +33,6 @@ class BuildParams(OperationParams):
         default=True,
         description="Reuse what former builds on the same kind of GPU measured, and keep what this one does.",
     )
-    parity_split: str = Field("test", min_length=1, max_length=100, description="Split that the parity check reads.")
-    parity_samples: int = Field(256, ge=1, le=100_000, description="Samples that the parity check compares.")
     max_abs_diff: float | None = Field(
         None,
         ge=0,
@@ -41,7 +40,6 @@ class BuildParams(OperationParams):
         description="Largest allowed difference of an output; by default 1e-4 (fp32) or 1e-2 (fp16) of the largest "
         "output, or of 1 if all are smaller; for INT8 only the agreement counts.",
     )
-    min_agreement: float = Field(99.0, ge=0, le=100, description="Smallest allowed agreement of the top class, in %.")
 
     @model_validator(mode="after")
     def _batches_ascend(self) -> Self:
@@ -53,14 +51,10 @@ class BuildParams(OperationParams):
         return self
 
 
-class EvaluateParams(OperationParams):
+class EvaluateParams(shared.EvaluateParams):
     """Parameters of ``tensorrt.evaluate``."""
 
-    split: str = Field("test", min_length=1, max_length=100, description="Split of the data set to evaluate on.")
     batch: int = Field(8, ge=1, le=4096, description="Samples in a batch, within what the plan was built for.")
-    limit: int | None = Field(
-        None, ge=1, le=10**9, description="Evaluate so many samples, evenly spread over the split; all by default."
-    )
 
 
 class BenchmarkParams(OperationParams):

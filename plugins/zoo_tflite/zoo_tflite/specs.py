@@ -5,37 +5,23 @@ from typing import Literal
 from pydantic import Field
 
 from zoo_sdk.conversions import ConversionEdge
-from zoo_sdk.operations import OperationParams, OperationSpec, Port, Resources
+from zoo_sdk.operations import OperationSpec, Port, Resources
 from zoo_sdk.vocabulary import LineageRole, Precision, RepositoryKind, StrategyKind
 from zoo_vision import parameters as shared
 
 MODEL_UNDER_TEST = Port(name="model", formats=("tflite",), measured=True, description="The TFLite model under test.")
 
 
-class ConvertParams(OperationParams):
+class ConvertParams(shared.ParityParams):
     """Parameters of ``tflite.convert``."""
 
     precision: Literal["fp32", "fp16"] = Field("fp32", description="How the weights are stored.")
     batch: int = Field(1, ge=1, le=256, description="Samples that the new model takes at once; its shapes are fixed.")
-    parity_split: str = Field("test", min_length=1, max_length=100, description="Split that the parity check reads.")
     parity_samples: int = Field(64, ge=1, le=100_000, description="Samples that the parity check compares.")
-    max_abs_diff: float | None = Field(
-        None,
-        ge=0,
-        le=1e9,
-        description="Largest allowed difference of an output; by default 1e-4 (fp32) or 1e-2 (fp16) of the largest "
-        "output, or of 1 if all are smaller.",
-    )
-    min_agreement: float = Field(99.0, ge=0, le=100, description="Smallest allowed agreement of the top class, in %.")
 
 
-class EvaluateParams(OperationParams):
+class EvaluateParams(shared.EvaluateParams):
     """Parameters of ``tflite.evaluate``."""
-
-    split: str = Field("test", min_length=1, max_length=100, description="Split of the data set to evaluate on.")
-    limit: int | None = Field(
-        None, ge=1, le=10**9, description="Evaluate so many samples, evenly spread over the split; all by default."
-    )
 
 
 class BenchmarkParams(shared.TimingParams):
