@@ -27,6 +27,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_ALLOWED_HOSTS": "Host names that the registry answers to, separated by commas.",
         "ZOO_STORE_DIR": "Folder of the local blob store.",
         "ZOO_STORE_QUOTA_GIB": "Largest total size of the blob store in GiB (default: no limit).",
+        "ZOO_X_ACCEL_PREFIX": "Internal location of the nginx in front that sends the store's blobs, such as /_blobs/.",
         "ZOO_DELETION_DAYS": "Days within which a deleted version or model can be restored (default 30).",
         "ZOO_SIGNING_KEYS_DIR": "Folder of the registry's signing keys (default: ZOO_HOME/secrets/signing-keys).",
         "ZOO_AUDIT_CHECKPOINTS": "File for signed checkpoints of the audit log (default: ZOO_HOME/audit.jsonl).",

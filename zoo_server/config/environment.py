@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -34,6 +35,7 @@ class Environment:
     proxies: list[str]
     store_dir: Path
     store_quota_bytes: int | None
+    x_accel_prefix: str | None
     deletion_days: float
     s3: S3Settings | None
     signing_keys_dir: Path
@@ -63,6 +65,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         store_dir=Path(environ.get("ZOO_STORE_DIR", home / "store")),
         s3=_s3(environ),
         store_quota_bytes=int(_number(environ, "ZOO_STORE_QUOTA_GIB", 0) * 2**30) if quota else None,
+        x_accel_prefix=_x_accel(environ.get("ZOO_X_ACCEL_PREFIX", "")),
         deletion_days=_number(environ, "ZOO_DELETION_DAYS", 30),
         audit_checkpoints=Path(environ.get("ZOO_AUDIT_CHECKPOINTS", home / "audit.jsonl")),
         signing_keys_dir=Path(environ.get("ZOO_SIGNING_KEYS_DIR", home / "secrets" / "signing-keys")),
@@ -103,6 +106,16 @@ def _s3(environ: Mapping[str, str]) -> S3Settings | None:
         public_url=addresses["ZOO_S3_PUBLIC_URL"],
         region=given.get("ZOO_S3_REGION", "us-east-1"),
     )
+
+
+def _x_accel(text: str) -> str | None:
+    if text and not re.fullmatch(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+/", text):
+        raise InvalidInput(
+            f"ZOO_X_ACCEL_PREFIX={text!r} is no location.",
+            hint="Write it as in deploy/nginx.conf, with a slash at both ends: /_blobs/.",
+            facts={"field": "ZOO_X_ACCEL_PREFIX"},
+        )
+    return text or None
 
 
 def _words(text: str) -> list[str]:

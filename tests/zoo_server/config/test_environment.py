@@ -43,3 +43,14 @@ def test_half_an_s3_store_is_refused_rather_than_ignored():
     with pytest.raises(InvalidInput, match="ZOO_S3_ACCESS_KEY_ID and ZOO_S3_SECRET_ACCESS_KEY are not"):
         read_environment({"ZOO_S3_BUCKET": "zoo", "ZOO_S3_ENDPOINT_URL": "http://s3:7070"})
     assert read_environment({"ZOO_S3_BUCKET": "", "ZOO_S3_REGION": "us-east-1"}).s3 is None
+
+
+@pytest.mark.parametrize("value", ["_blobs", "/_blobs", "_blobs/", "/", "/../", "/a b/", "http://x/"])
+def test_a_location_of_nginx_has_slashes_at_both_ends(value: str) -> None:
+    with pytest.raises(InvalidInput, match="ZOO_X_ACCEL_PREFIX"):
+        read_environment({"ZOO_X_ACCEL_PREFIX": value})
+
+
+def test_without_a_location_the_registry_sends_downloads_itself() -> None:
+    assert read_environment({"ZOO_X_ACCEL_PREFIX": ""}).x_accel_prefix is None
+    assert read_environment({"ZOO_X_ACCEL_PREFIX": "/_blobs/"}).x_accel_prefix == "/_blobs/"
