@@ -26,6 +26,7 @@ from zoo_client.transfer.downloads import CONNECTIONS
 from zoo_client.transfer.journal import UploadJournal
 from zoo_client.transfer.uploads import Uploader
 from zoo_client.transfer.wire import Wire
+from zoo_client.webhooks import Webhooks
 from zoo_sdk.errors import NotFound
 from zoo_sdk.names import Reference
 
@@ -72,6 +73,7 @@ class Client:
         self.services = Services(self.api)
         self.sessions = WebSessions(self.api)
         self.users = Users(self.api)
+        self.webhooks = Webhooks(self.api)
 
     def close(self) -> None:
         """Give back the connections."""

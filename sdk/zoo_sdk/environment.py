@@ -42,6 +42,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ZOO_MIRROR_HOSTS": "Hosts, separated by commas, from which files of catalogues may be fetched; * is allowed.",
         "ZOO_MIRROR_NETWORKS": "Networks that are not public from which they may be fetched too, such as 10.0.0.0/8.",
         "ZOO_MIRROR_LIMIT_GIB": "Largest file of a catalogue that is fetched, in GiB (default 20).",
+        "ZOO_WEBHOOK_NETWORKS": "Networks that are not public to which webhooks may be sent, such as 10.0.0.0/8.",
         "ZOO_DEBUG": "1: Django's debug mode; never in production.",
     }
 )

@@ -2,11 +2,13 @@
 
 A server that fetches what others name can be made to look into its own network.  So the host must be on the allow-list
 (``ZOO_MIRROR_HOSTS``), every address that it resolves to must be public or in ``ZOO_MIRROR_NETWORKS``, and the
-connection goes to the very address that was looked at.  Redirects go through the same checks.
+connection goes to the very address that was looked at.  Redirects go through the same checks.  Webhooks, whose hosts
+nobody lists, use the checks of addresses with networks of their own (``ZOO_WEBHOOK_NETWORKS``).
 """
 
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -76,19 +78,30 @@ def allowed_addresses(target: Target) -> list[str]:
             hint="The operators allow hosts with ZOO_MIRROR_HOSTS.",
             facts={"host": target.host},
         )
+    return public_addresses(target, settings.ZOO_MIRROR_NETWORKS, setting="ZOO_MIRROR_NETWORKS")
+
+
+def public_addresses(target: Target, networks: Sequence[str], *, setting: str) -> list[str]:
+    """The IP addresses of the target's host, every one of them public or in one of ``networks``.
+
+    Raises:
+        Refused: one of them is neither, or the scheme is plain http and it is not in ``networks``.
+        Unavailable: the name is not known at the moment.
+
+    """
     found = _resolved(target)
     for text in found:
         address = ip_address(text.partition("%")[0])
-        if not _is_allowed(address):
+        if not _is_allowed(address, networks):
             raise Refused(
                 f"{target.host} leads to {address}, which is not a public address.",
-                hint="The operators allow networks of their own with ZOO_MIRROR_NETWORKS.",
+                hint=f"The operators allow networks of their own with {setting}.",
                 facts={"host": target.host, "address": str(address)},
             )
-        if target.scheme == "http" and not _in_own_networks(address):
+        if target.scheme == "http" and not _in_networks(address, networks):
             raise Refused(
-                f"http://{target.host} is not encrypted: what arrives could be anybody's bytes.",
-                hint="Use the https address of the file.",
+                f"http://{target.host} is not encrypted: anybody on the way could read and change what goes over it.",
+                hint="Use an https address.",
                 facts={"host": target.host},
             )
     return found
@@ -102,17 +115,17 @@ def _resolved(target: Target) -> list[str]:
     return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
 
-def _is_allowed(address: IPv4Address | IPv6Address) -> bool:
+def _is_allowed(address: IPv4Address | IPv6Address, networks: Sequence[str]) -> bool:
     inner = (
         (address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None))
         if isinstance(address, IPv6Address)
         else None
     )
     if inner is not None:  # an IPv4 address in IPv6 clothes leads to the IPv4 address
-        return _is_allowed(inner)
+        return _is_allowed(inner, networks)
     is_public = address.is_global and not address.is_multicast
-    return is_public or _in_own_networks(address)
+    return is_public or _in_networks(address, networks)
 
 
-def _in_own_networks(address: IPv4Address | IPv6Address) -> bool:
-    return any(address in ip_network(network) for network in settings.ZOO_MIRROR_NETWORKS)
+def _in_networks(address: IPv4Address | IPv6Address, networks: Sequence[str]) -> bool:
+    return any(address in ip_network(network) for network in networks)

@@ -96,9 +96,9 @@ def _answer(target: Target, headers: Mapping[str, str]) -> tuple[http.client.HTT
     """Connect to one of the addresses that were looked at, and never to what the name means a moment later."""
     fault: Exception | None = None
     for found in allowed_addresses(target):
-        connection = _connection(target)
+        connection = connection_to(target, SILENCE_SECONDS)
         try:
-            connection.sock = _socket(target, found)
+            connection.sock = socket_to(target, found, SILENCE_SECONDS)
             connection.request("GET", target.path, headers=dict(headers))
             return connection, connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
@@ -107,12 +107,14 @@ def _answer(target: Target, headers: Mapping[str, str]) -> tuple[http.client.HTT
     raise Unavailable(f"{target.netloc} does not answer: {fault or 'no address'}.") from fault
 
 
-def _connection(target: Target) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(target.host, target.port, timeout=SILENCE_SECONDS)
+def connection_to(target: Target, seconds: float) -> http.client.HTTPConnection:
+    """A connection that is not made yet; its socket is to be one of :func:`socket_to`."""
+    return http.client.HTTPConnection(target.host, target.port, timeout=seconds)
 
 
-def _socket(target: Target, address: str) -> socket.socket:
-    plain = socket.create_connection((address, target.port), timeout=SILENCE_SECONDS)
+def socket_to(target: Target, address: str, seconds: float) -> socket.socket:
+    """Connect to that very address, under the target's name where TLS is spoken.  ``seconds``: longest silence."""
+    plain = socket.create_connection((address, target.port), timeout=seconds)
     if target.scheme == "http":
         return plain
     try:

@@ -50,6 +50,16 @@ app.conf.update(
             "schedule": 600.0,
             "options": {"expires": 600},
         },
+        "tell webhooks what happened": {
+            "task": "zoo.webhooks.tell",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
+        "forget old deliveries of webhooks": {
+            "task": "zoo.webhooks.forget",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
         "find versions without attestations": {
             "task": "zoo.provenance.queue_missing",
             "schedule": 3600.0,

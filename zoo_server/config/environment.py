@@ -46,6 +46,7 @@ class Environment:
     mirror_hosts: list[str]
     mirror_networks: list[str]
     mirror_limit_bytes: int
+    webhook_networks: list[str]
     debug: bool
 
 
@@ -75,6 +76,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         mirror_hosts=_words(environ.get("ZOO_MIRROR_HOSTS", MIRROR_HOSTS)),
         mirror_networks=_networks(environ, "ZOO_MIRROR_NETWORKS"),
         mirror_limit_bytes=int(_number(environ, "ZOO_MIRROR_LIMIT_GIB", 20) * 2**30),
+        webhook_networks=_networks(environ, "ZOO_WEBHOOK_NETWORKS"),
         debug=debug,
     )
 

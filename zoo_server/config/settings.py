@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "zoo_server.jobs",
     "zoo_server.pipelines",
     "zoo_server.provenance",
+    "zoo_server.webhooks",
     "zoo_server.web",
 ]
 MIDDLEWARE = [
@@ -141,6 +142,7 @@ ZOO_CATALOGUES_DIR = ENVIRONMENT.catalogues_dir
 ZOO_MIRROR_HOSTS = ENVIRONMENT.mirror_hosts
 ZOO_MIRROR_NETWORKS = ENVIRONMENT.mirror_networks
 ZOO_MIRROR_LIMIT_BYTES = ENVIRONMENT.mirror_limit_bytes
+ZOO_WEBHOOK_NETWORKS = ENVIRONMENT.webhook_networks
 
 CELERY_BROKER_URL = ENVIRONMENT.broker_url
 

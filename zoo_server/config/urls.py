@@ -7,7 +7,7 @@ from zoo_server.accounts.permissions import teams_with_scope
 from zoo_server.audit.api.urls import audit_routes
 from zoo_server.config.views import Documentation, Health, OpenApiDocument, Readiness, ServiceRoot
 
-API_APPS = ("accounts", "artifacts", "catalog", "jobs", "pipelines", "provenance")
+API_APPS = ("accounts", "artifacts", "catalog", "jobs", "pipelines", "provenance", "webhooks")
 
 admin.site.site_header = admin.site.site_title = "Zoo"
 admin.site.index_title = "Registry"

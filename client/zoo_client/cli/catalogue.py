@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "sign": Entry("trust:sign", "Have the registry sign what a version lacks.", CURATE),
         "keys": Entry("trust:keys", "Show and choose the signing keys that you trust.", CURATE),
         "audit": Entry("audit_commands:audit", "Read, export and verify the audit log; sign checkpoints.", CURATE),
+        "webhook": Entry("webhooks:webhook", "Have an address told what happens in a team.", ADMIN),
         "login": Entry("login:login", "Sign in and keep the token.", ADMIN),
         "logout": Entry("login:logout", "Forget the kept token.", ADMIN),
         "whoami": Entry("login:whoami", "Show who you are and what you may do.", ADMIN),

@@ -60,6 +60,8 @@ def _address(scene: Scene, route: Route) -> str:
         "sha256": DIGEST,
         "name": "ci" if "teams/" in route.pattern else "toy.train",
         "session_id": scene.session,
+        "webhook_id": scene.delivery.webhook_id,
+        "delivery_id": scene.delivery.pk,
     }
     return "/" + re.sub(r"<\w+:(\w+)>", lambda match: str(values[match[1]]), route.pattern)
 
@@ -141,6 +143,8 @@ def _train(visibility: str) -> dict[str, Any]:
     return TRAIN | {"inputs": {"data": f"vision/{visibility}@1"}, "seed": 9}
 
 
+POLICY = "retention: 1\nrules: [{keep_last: 2}]\n"
+_HOOKS = "api/v1/teams/<str:team>/webhooks"
 BODIES: dict[str, Any] = {
     "POST api/v1/login": lambda *_: ("", {"username": "ada", "password": PASSWORD}),
     "POST api/v1/teams": lambda *_: ("", {"name": "new"}),
@@ -154,6 +158,15 @@ BODIES: dict[str, Any] = {
     "POST api/v1/models": lambda *_: ("", {"team": "vision", "name": "new"}),
     "POST api/v1/datasets": lambda *_: ("", {"team": "vision", "name": "new"}),
     "POST api/v1/catalogues/import": lambda *_: ("", {"team": "vision", "catalogue": text_of()}),
+    "PUT api/v1/teams/<str:team>/quota": lambda *_: ("", {"physical": 10**9, "logical": None}),
+    "PUT api/v1/teams/<str:team>/retention": lambda *_: ("", {"policy": POLICY}),
+    "POST api/v1/teams/<str:team>/retention/preview": lambda *_: ("", {"policy": POLICY}),
+    f"POST {_HOOKS}": lambda *_: ("", {"url": "https://93.184.215.14/", "events": ["*"]}),
+    f"PATCH {_HOOKS}/<uuid:webhook_id>": lambda *_: ("", {"active": False}),
+    f"POST {_HOOKS}/<uuid:webhook_id>/rotate": lambda *_: ("", None),
+    f"POST {_HOOKS}/<uuid:webhook_id>/test": lambda *_: ("", None),
+    f"POST {_HOOKS}/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver": lambda *_: ("", None),
+    "POST api/v1/bundles/import": lambda *_: ("", {"team": "vision", "index": DIGEST}),
     "POST api/v1/catalogues/fetch": lambda *_: ("", {"team": "vision", "models": []}),
     "GET api/v1/compare": lambda _, seen: (f"?version=vision/{seen}@1&version=vision/{seen}@3", None),
     "GET api/v1/leaderboard": lambda *_: ("?task=image-classification", None),

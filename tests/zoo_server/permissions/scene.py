@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.zoo_server.factories import client_for, make_member, make_team, make_token, make_user
@@ -24,6 +25,8 @@ from zoo_server.pipelines.services.starting import start_pipeline
 from zoo_server.provenance.services.attesting import attest_pending
 from zoo_server.provenance.services.keys import ensure_key
 from zoo_server.rest.principals import SYSTEM, Principal
+from zoo_server.webhooks.models import Delivery, Webhook
+from zoo_server.webhooks.secrets import new_secret, sealed
 
 WEIGHTS = safetensors()
 DIGEST = f"sha256:{sha256(WEIGHTS).hexdigest()}"
@@ -53,6 +56,7 @@ class Scene:
     queued: str
     failed: str
     pipeline: UUID
+    delivery: Delivery
 
     @property
     def hidden_names(self) -> dict[str, str]:
@@ -65,6 +69,8 @@ class Scene:
             self.queued,
             self.failed,
             self.pipeline,
+            self.delivery.pk,
+            self.delivery.webhook_id,
             *self.report.values(),
         ]
         absent = {str(value): f"00000000-0000-7000-8000-{number:012}" for number, value in enumerate(ids)}
@@ -122,6 +128,15 @@ def make_scene() -> Scene:
         queued=jobs[1],
         failed=jobs[2],
         pipeline=pipeline.pk,
+        delivery=make_delivery(team),
+    )
+
+
+def make_delivery(team: Team) -> Delivery:
+    """A message that a webhook of the team was told."""
+    webhook = Webhook.objects.create(team=team, url="https://93.184.215.14/", events=["*"], secret=sealed(new_secret()))
+    return Delivery.objects.create(
+        webhook=webhook, message="msg_1", type="job.failed", body="{}", state="delivered", due_at=timezone.now()
     )
 
 

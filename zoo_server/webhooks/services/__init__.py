@@ -1,0 +1,1 @@
+"""Making webhooks, finding what they are to be told, telling it."""
