@@ -109,7 +109,7 @@ def test_behind_a_proxy_the_caller_counts_and_what_callers_write_does_not(ada: U
     assert through_proxy("not an address") == 403
 
 
-def test_a_thousand_wrong_passwords_cost_a_query_each_and_fill_nothing(
+def test_further_wrong_passwords_cost_a_query_each_and_fill_nothing(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(PAIR):
@@ -117,8 +117,8 @@ def test_a_thousand_wrong_passwords_cost_a_query_each_and_fill_nothing(
     events = AuditEvent.objects.count()
     monkeypatch.setattr(hashers, "check_password", None)  # nobody looks at the password any more
     with CaptureQueriesContext(connection) as queries:
-        assert {log_in().status_code for _ in range(1000)} == {429}
-    assert len(queries) == 1000
+        assert {log_in().status_code for _ in range(300)} == {429}
+    assert len(queries) == 300
     assert (AuditEvent.objects.count(), FailureCount.objects.count()) == (events, 3)
 
 
