@@ -178,19 +178,22 @@ def _quantised(
     new: QuantisedLayer
     has_bias = layer.bias is not None
     if isinstance(layer, nn.Conv2d):
+        kernel, stride, dilation = (
+            cast("tuple[int, int]", sizes) for sizes in (layer.kernel_size, layer.stride, layer.dilation)
+        )
         new = QuantisedConv2d(
             layer.in_channels,
             layer.out_channels,
-            cast("tuple[int, int]", layer.kernel_size),
-            cast("tuple[int, int]", layer.stride),
+            kernel,
+            stride,
             cast("str | tuple[int, int]", layer.padding),
-            cast("tuple[int, int]", layer.dilation),
+            dilation,
             layer.groups,
             has_bias,
             device="meta",
         )
         if _path(type(layer)) == _SAME_CONVOLUTION:
-            new.same_padding = SamePadding(new.kernel_size, new.stride, new.dilation)
+            new.same_padding = SamePadding(kernel, stride, dilation)
     else:
         new = QuantisedLinear(layer.in_features, layer.out_features, has_bias, device="meta")
     new.weight, new.bias = layer.weight, layer.bias
