@@ -1,6 +1,5 @@
 """The catalogue in the admin pages: to look at, with the changes of state as actions that call the services."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -137,13 +136,12 @@ class RepositoryAdmin(ReadOnlyAdmin):
     @admin.action(description="Delete the selected ones with all their versions; they can be restored for a while")
     def discard(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
         """Refused while a version is approved, pinned, in use or has an alias."""
-        rows = queryset.select_related("team")
-        do_to_each(self, request, rows, "deleted", services.discard_repository, reason=FROM_HERE)
+        do_to_each(self, request, queryset, "deleted", services.discard_repository, reason=FROM_HERE)
 
     @admin.action(description="Restore the selected deleted ones")
     def restore(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
         """With the versions that were deleted with them."""
-        do_to_each(self, request, queryset.select_related("team"), "restored", services.restore_repository)
+        do_to_each(self, request, queryset, "restored", services.restore_repository)
 
     @admin.action(description="Show the selected ones to their teams only")
     def make_private(self, request: HttpRequest, queryset: QuerySet[Repository]) -> None:
@@ -196,22 +194,22 @@ class VersionAdmin(ReadOnlyAdmin):
     @admin.action(description="Seal the selected drafts")
     def seal(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         """From draft to candidate."""
-        self._change(request, queryset, services.seal_version)
+        do_to_each(self, request, queryset, "candidate", services.seal_version, comment=FROM_HERE)
 
     @admin.action(description="Approve the selected versions")
     def approve(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         """From candidate or deprecated to approved."""
-        self._change(request, queryset, services.approve_version)
+        do_to_each(self, request, queryset, "approved", services.approve_version, comment=FROM_HERE)
 
     @admin.action(description="Deprecate the selected versions")
     def deprecate(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         """From approved to deprecated."""
-        self._change(request, queryset, services.deprecate_version)
+        do_to_each(self, request, queryset, "deprecated", services.deprecate_version, comment=FROM_HERE)
 
     @admin.action(description="Withdraw the selected versions: their files answer 410 from now on")
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         """From any sealed state to withdrawn."""
-        self._change(request, queryset, services.withdraw_version)
+        do_to_each(self, request, queryset, "withdrawn", services.withdraw_version, comment=FROM_HERE)
 
     @admin.action(description="Delete the selected versions; they can be restored for a while")
     def discard(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
@@ -219,7 +217,7 @@ class VersionAdmin(ReadOnlyAdmin):
         do_to_each(
             self,
             request,
-            queryset.select_related("repository__team"),
+            queryset,
             "deleted",
             services.discard_version,
             reason=FROM_HERE,
@@ -228,30 +226,17 @@ class VersionAdmin(ReadOnlyAdmin):
     @admin.action(description="Restore the selected deleted versions")
     def restore(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         """While there is time."""
-        do_to_each(self, request, queryset.select_related("repository__team"), "restored", services.restore_version)
+        do_to_each(self, request, queryset, "restored", services.restore_version)
 
     @admin.action(description="Pin the selected versions: nobody and no policy deletes them")
     def pin(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         """Keep them."""
-        do_to_each(
-            self, request, queryset.select_related("repository__team"), "pinned", services.pin_version, reason=FROM_HERE
-        )
+        do_to_each(self, request, queryset, "pinned", services.pin_version, reason=FROM_HERE)
 
     @admin.action(description="Unpin the selected versions")
     def unpin(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         """Keep them no longer."""
-        do_to_each(self, request, queryset.select_related("repository__team"), "not pinned", services.unpin_version)
-
-    def _change(self, request: HttpRequest, versions: QuerySet[Version], service: Callable[..., Version]) -> None:
-        """Each version on its own, so that one refusal stops none of the others."""
-        principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
-        for version in versions.select_related("repository__team"):
-            try:
-                changed = service(principal=principal, version=version, comment=FROM_HERE)
-            except ZooError as error:
-                self.message_user(request, f"Not changed: {error}", messages.ERROR)
-            else:
-                self.message_user(request, f"Now {changed.state}: {changed}.", messages.SUCCESS)
+        do_to_each(self, request, queryset, "not pinned", services.unpin_version)
 
 
 @admin.register(Artifact)

@@ -3,9 +3,12 @@
 from time import monotonic
 
 from celery import shared_task
+from django.utils import timezone
 
 from zoo_server.catalog import services
 
+NIGHT = 3
+"""The hour (UTC) in which retention policies are applied."""
 SLICE_SECONDS = 20.0
 """How long one tick may fetch: the chores have other work too."""
 
@@ -26,7 +29,9 @@ def bury() -> int:
 
 @shared_task(name="zoo.catalog.apply_retention")
 def apply_retention() -> int:
-    """Delete what the teams' retention policies do not keep; answers how many versions."""
+    """Delete, once a night, what the teams' retention policies do not keep; answers how many versions."""
+    if timezone.now().hour != NIGHT:
+        return 0
     return services.apply_retention()
 
 

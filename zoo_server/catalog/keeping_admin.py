@@ -1,12 +1,13 @@
 """Deletions and pins in the admin pages, and what the pages of versions and repositories need for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -15,12 +16,15 @@ from zoo_sdk.errors import ZooError
 from zoo_server.accounts.authentication import principal_of_user
 from zoo_server.audit.admin import ReadOnlyAdmin
 from zoo_server.catalog import services
-from zoo_server.catalog.models import Deletion, Pin, RetentionPolicy
+from zoo_server.catalog.models import Deletion, Pin, Repository, RetentionPolicy, Version
 from zoo_server.catalog.retention.document import read_policy
 from zoo_server.catalog.retention.planning import plan_retention
 from zoo_server.rest.principals import SYSTEM
 
 SHOWN_VERDICTS = 200
+RELATED: Mapping[type[Model], tuple[str, ...]] = MappingProxyType(
+    {Version: ("repository__team",), Repository: ("team",)}
+)
 FROM_HERE = "in the admin pages"
 
 
@@ -52,7 +56,7 @@ def do_to_each(
 ) -> None:
     """Call the service for each row on its own, so that one refusal stops none of the others."""
     principal = principal_of_user(request.user)  # type: ignore[arg-type]  # staff are signed in
-    for row in rows:
+    for row in rows.select_related(*RELATED[rows.model]):
         try:
             service(principal=principal, **{row._meta.model_name: row}, **options)
         except ZooError as error:

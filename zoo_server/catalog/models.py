@@ -21,7 +21,6 @@ from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Q
 
-from zoo_sdk.errors import Conflict
 from zoo_sdk.vocabulary import (
     LineageRole,
     MetricSource,
@@ -33,31 +32,15 @@ from zoo_sdk.vocabulary import (
 )
 from zoo_server.accounts.models import Team
 from zoo_server.artifacts.models import Blob, Upload
+from zoo_server.catalog.absence import absence
 from zoo_server.catalog.keeping_models import Deletion, Pin, RetentionPolicy
 from zoo_server.rest.choices import choices_of
 from zoo_server.rest.identifiers import new_id
-from zoo_server.rest.problems import Gone
 
 __all__ = [
-    "ARROWS",
-    "Alias",
-    "AliasMove",
-    "Artifact",
-    "CatalogueEntry",
-    "Deletion",
-    "LineageEdge",
-    "Metric",
-    "Mirror",
-    "NotMirrored",
-    "Pin",
-    "Report",
-    "Repository",
-    "RetentionPolicy",
-    "StateChange",
-    "StrategyStep",
-    "Version",
-    "VersionFile",
-]
+    "ARROWS", "Alias", "AliasMove", "Artifact", "CatalogueEntry", "Deletion", "LineageEdge", "Metric", "Mirror", "Pin",
+    "Report", "Repository", "RetentionPolicy", "StateChange", "StrategyStep", "Version", "VersionFile",
+]  # fmt: skip
 
 ARROWS: Mapping[VersionState, tuple[VersionState, ...]] = MappingProxyType(
     {
@@ -69,12 +52,6 @@ ARROWS: Mapping[VersionState, tuple[VersionState, ...]] = MappingProxyType(
     }
 )
 """From which state a version may go to which."""
-
-
-class NotMirrored(Conflict):
-    """The bytes of a file are at its remote address only."""
-
-    code = "not-mirrored"
 
 
 class Repository(models.Model):
@@ -216,18 +193,8 @@ class VersionFile(models.Model):
 
     def held(self) -> Blob:
         """Its bytes; raises :class:`NotMirrored` while they are only at its address, :class:`Gone` from a tombstone."""
-        if self.blob is None and not self.address:
-            raise Gone(
-                f"{self.path!r} is gone: its version was deleted, and its time to be restored is over.",
-                hint="What is left is its digest. Whoever has the bytes can publish them as a new version.",
-                facts={"path": self.path, "sha256": self.declared_sha256},
-            )
         if self.blob is None:
-            raise NotMirrored(
-                f"{self.path!r} is not mirrored: its bytes are only at {self.address}.",
-                hint="`zoo catalog fetch TEAM/NAME` brings them here; then try again.",
-                facts={"path": self.path, "address": self.address},
-            )
+            raise absence(self.path, self.address, self.declared_sha256)
         return self.blob
 
 

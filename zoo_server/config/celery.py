@@ -3,7 +3,6 @@
 import os
 
 from celery import Celery
-from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "zoo_server.config.settings")
 
@@ -77,7 +76,7 @@ app.conf.update(
         },
         "apply retention policies": {
             "task": "zoo.catalog.apply_retention",
-            "schedule": crontab(hour=3, minute=17),
+            "schedule": 3600.0,
             "options": {"expires": 3600},
         },
         "forget possessions that nothing needs": {

@@ -1,7 +1,8 @@
 """Retention policies: their language, their verdicts, and what they delete."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -14,7 +15,7 @@ from tests.zoo_server.factories import client_for, make_member, make_team
 from zoo_sdk.vocabulary import LineageRole, TeamRole, Visibility
 from zoo_server.accounts.models import Team, User
 from zoo_server.audit.models import AuditEvent
-from zoo_server.catalog import services
+from zoo_server.catalog import chores, services
 from zoo_server.catalog.models import Deletion, Repository, RetentionPolicy, Version
 from zoo_server.catalog.retention.document import InvalidPolicy, read_policy
 from zoo_server.catalog.retention.planning import plan_retention
@@ -246,3 +247,15 @@ def test_a_plan_costs_as_much_with_many_versions_as_with_few(team: Team, model: 
             assert going(team, LAST_TWO) == []
         counts.append(len(captured))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("hour", "deleted"), [(2, 0), (3, 1), (4, 0)])
+def test_the_chore_applies_policies_at_night_only(
+    team: Team, model: Repository, monkeypatch: pytest.MonkeyPatch, hour: int, deleted: int
+) -> None:
+    for _ in range(3):
+        make_sealed(model)
+    services.set_retention(principal=SYSTEM, team=team, text=LAST_TWO)
+    night = SimpleNamespace(now=lambda: datetime(2026, 11, 24, hour, 30, tzinfo=UTC))
+    monkeypatch.setattr(chores, "timezone", night)
+    assert chores.apply_retention() == deleted
