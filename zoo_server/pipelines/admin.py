@@ -197,7 +197,7 @@ class PipelineEdgeAdmin(ReadOnlyAdmin):
 
 def _principal(request: HttpRequest) -> Principal:
     user: Any = request.user  # staff are signed in
-    return principal_of_user(user, address_of(request))  # type: ignore[arg-type]  # Django's request has META, too
+    return principal_of_user(user, address_of(request))
 
 
 def _told(error: ZooError | ValidationError) -> Sequence[dict[str, Any]]:
