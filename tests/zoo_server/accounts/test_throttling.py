@@ -109,9 +109,7 @@ def test_behind_a_proxy_the_caller_counts_and_what_callers_write_does_not(ada: U
     assert through_proxy("not an address") == 403
 
 
-def test_further_wrong_passwords_cost_a_query_each_and_fill_nothing(
-    ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_further_wrong_passwords_cost_a_query_each_and_fill_nothing(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(PAIR):
         log_in()
     events = AuditEvent.objects.count()
