@@ -23,7 +23,7 @@ $(VENV)/.installed: constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)
 	@$(PIP) --no-build-isolation $(addprefix -e ./,$(DISTRIBUTIONS) tests/example_plugin) --group dev
 	@touch $@
 
-demo: install ## from a base model to a compressed, evaluated, approved and fetched version (6 minutes)
+demo: install ## from a base model to a compressed, evaluated, approved and fetched version (5 minutes with the installation)
 	@$(BIN)/zoo demo
 
 up: install ## start the whole Zoo on this machine; Ctrl-C stops it
@@ -41,7 +41,7 @@ check: install ## ruff, mypy, import-linter, migrations, OpenAPI, spelling
 	@$(BIN)/codespell $(SOURCES) docs README.md ARCHITECTURE.md
 	@echo "All checks passed."
 
-test: install ## every test, on real servers (16 minutes)
+test: install ## every test, on real servers (17 minutes)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --instafail --maxfail 30 --session-timeout 3600
 
 fmt: install ## format and mend what can be mended
