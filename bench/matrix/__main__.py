@@ -1,7 +1,7 @@
 """The command: makes and fetches the source files, goes all ways, and writes the table."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -65,17 +65,20 @@ def main(
     effort = Effort(parity_samples, calibration, threads or usable_threads())
     options = {"parity_samples": parity_samples, "calibration": calibration, "threads": effort.threads}
     findings = Findings("matrix", COMPARES, options, DISTRIBUTIONS, load_matters=False)
-    chosen: Callable[[Source], bool] = lambda one: (  # noqa: E731
-        one.name in FEW if few else not source or any(part in one.name for part in source)
-    )
     targets = all_targets()
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as temporary:
         folder = Path(temporary)
         real: Iterable[Source] = () if few else _real(samples.absolute() / "photographs", folder / "real", findings)
         every = (one for group in (real, made_sources(folder / "made", effort)) for one in group)
-        rows = list(walked((one for one in every if chosen(one)), targets, folder, effort))
+        rows = list(
+            walked((one for one in every if _is_chosen(one.name, source or (), few=few)), targets, folder, effort)
+        )
     render(findings, rows, targets)
     write_report(findings.report(), results)
+
+
+def _is_chosen(name: str, parts: Sequence[str], *, few: bool) -> bool:
+    return name in FEW if few else not parts or any(part in name for part in parts)
 
 
 if __name__ == "__main__":
