@@ -1,5 +1,6 @@
 """Deleting, restoring and pinning versions and models; tombstones that keep the lineage whole."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -83,9 +84,9 @@ def pin(version: Version) -> None:
     ],
 )
 def test_what_is_protected_stays_and_the_answer_says_what_to_do_first(
-    api: APIClient, sealed: Version, protect: object, why: str, first: str
+    api: APIClient, sealed: Version, protect: Callable[[Version], object], why: str, first: str
 ) -> None:
-    protect(sealed)  # type: ignore[operator]
+    protect(sealed)
     refused = api.post(f"{MODEL}/versions/1/delete", {}, format="json")
     assert refused.status_code == 409
     assert why in refused.json()["detail"]
