@@ -51,7 +51,7 @@ fmt: install ## format and mend what can be mended
 openapi: install ## write openapi.yaml from the views
 	@$(BIN)/python -m zoo_server spectacular --validate --fail-on-warn --file openapi.yaml
 
-bench: install ## the figures of bench/ (30 minutes); results in bench/results
+bench: install ## the figures of bench/ (about 2 hours); results in bench/results
 	@$(BIN)/python -m bench.run
 
 lock: ## write constraints.txt from what is installed now
